@@ -1,0 +1,1 @@
+"""Kafka → Cassandra: the sink, verification, dead letters; and the connector before it."""

@@ -1,0 +1,1 @@
+"""The language between stages: names, market types, change events, JSON Schemas."""

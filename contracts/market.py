@@ -1,0 +1,145 @@
+"""The market as typed rows: what every exchange's messages become, and what one table row holds.
+
+Field names are the columns of the table named in each docstring; `ingested_at` is left to the
+database. Prices, quantities and percentages are Decimal, exactly as the source wrote them. Times
+are aware datetimes in UTC; those in a key are whole milliseconds.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+
+import msgspec
+
+
+class Instrument(msgspec.Struct, frozen=True, kw_only=True):
+    """`instruments`. `lot_size` is the step of quantities; `min_notional` 0 where none is named."""
+
+    venue: str
+    symbol: str
+    base_asset: str
+    quote_asset: str
+    status: str
+    tick_size: Decimal
+    lot_size: Decimal
+    min_notional: Decimal
+    as_of: datetime
+
+
+class Price(msgspec.Struct, frozen=True, kw_only=True):
+    """`prices`."""
+
+    venue: str
+    symbol: str
+    observed_at: datetime
+    price: Decimal
+
+
+class Depth(msgspec.Struct, frozen=True, kw_only=True):
+    """`depth`: levels as (price, quantity), best first."""
+
+    venue: str
+    symbol: str
+    observed_at: datetime
+    last_update_id: int
+    bids: list[tuple[Decimal, Decimal]]
+    asks: list[tuple[Decimal, Decimal]]
+
+
+class Trade(msgspec.Struct, frozen=True, kw_only=True):
+    """`trades`. `traded_at_us` are exact µs since the epoch; `traded_at` is its floor to ms."""
+
+    venue: str
+    symbol: str
+    trade_id: int
+    traded_at: datetime
+    traded_at_us: int
+    price: Decimal
+    quantity: Decimal
+    quote_quantity: Decimal
+    notional_usd: Decimal
+    is_buyer_maker: bool
+    is_best_match: bool
+
+
+class Kline(msgspec.Struct, frozen=True, kw_only=True):
+    """`klines`: one candle; `as_of` is when the source said so."""
+
+    venue: str
+    symbol: str
+    interval: str
+    open_time: datetime
+    close_time: datetime
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+    quote_volume: Decimal
+    trade_count: int
+    taker_buy_volume: Decimal
+    taker_buy_quote_volume: Decimal
+    is_closed: bool
+    as_of: datetime
+
+
+class Ticker24h(msgspec.Struct, frozen=True, kw_only=True):
+    """`ticker_24h` and, for watched symbols, `ticker_24h_history`; `as_of` is the closeTime."""
+
+    venue: str
+    symbol: str
+    as_of: datetime
+    open_time: datetime
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    last: Decimal
+    last_quantity: Decimal
+    weighted_average: Decimal
+    previous_close: Decimal
+    price_change: Decimal
+    price_change_percent: Decimal
+    bid: Decimal
+    bid_quantity: Decimal
+    ask: Decimal
+    ask_quantity: Decimal
+    volume: Decimal
+    quote_volume: Decimal
+    first_trade_id: int
+    last_trade_id: int
+    trade_count: int
+
+
+class Gap(msgspec.Struct, frozen=True, kw_only=True):
+    """`gaps`: a range that is missing (trade ids, or open times in ms), its state and its cause."""
+
+    venue: str
+    symbol: str
+    stream: str
+    first_missing: int
+    last_missing: int
+    state: str
+    cause: str
+    detail: str
+    detected_at: datetime
+    as_of: datetime
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """`events`: what a chart annotates (listing, halt, ban, alarm, backfill, …)."""
+
+    venue: str
+    kind: str
+    message: str
+    symbol: str = ""
+    severity: str = "info"
+
+
+class Rejected(msgspec.Struct, frozen=True, kw_only=True):
+    """`quarantine`: a row that failed validation, its reason and its own bytes."""
+
+    source: str
+    endpoint: str
+    reason: str
+    raw: bytes

@@ -1,0 +1,1 @@
+"""Exchanges → PostgreSQL: clients, validation, schedule, the one writer, backfill."""

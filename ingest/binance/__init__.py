@@ -1,0 +1,1 @@
+"""Binance spot over REST: messages, client, weight limits."""

@@ -1,0 +1,1 @@
+"""The exchanges, simulated: real HTTP and WebSocket on loopback, with scripted faults."""

@@ -1,0 +1,1 @@
+"""The outside world on one machine without Docker: Kafka, Connect, PostgreSQL, Cassandra."""

@@ -1,0 +1,1 @@
+"""One file a service: its configuration, its command, its readiness."""

@@ -1,0 +1,1 @@
+"""Keeps the pipeline healthy: restarts, partitions, alarms."""
