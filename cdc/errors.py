@@ -1,0 +1,126 @@
+"""What can go wrong between Kafka and Cassandra, and what follows from it.
+
+    CdcError
+    ├── Retryable                 the same thing may work later: wait, then do it again
+    │   └── Unreachable           Kafka, Connect, PostgreSQL or Cassandra does not answer
+    ├── Poison                    this one event never works: dead letter, the rest flows
+    │   ├── Undecodable           no change event: not JSON, cut, a field missing, a wrong type
+    │   ├── Unrepresentable       a value that Cassandra cannot hold (NaN, infinity, out of range)
+    │   └── Refused               Cassandra itself refused this row
+    ├── HaltTable                 this table stops with an alarm, the others flow
+    │   ├── Truncated             a TRUNCATE came through the log
+    │   └── LateSnapshot          snapshot rows in a generation whose snapshot is complete
+    └── Fatal                     nothing goes on until a person acts
+        ├── RetentionPassed       Kafka dropped events that were never applied
+        ├── TopicRecreated        a topic ends before what was already read of it
+        ├── SchemaMismatch        Cassandra's tables are not those of the routes
+        ├── AccessDenied          a password or a grant is wrong
+        ├── MigrationChanged      an applied .cql file is not what it was
+        └── DeadLetterLost        a dead letter could not be stored
+
+Messages are one line, say what to do, and hold neither payload nor secret.
+"""
+
+from __future__ import annotations
+
+
+class CdcError(Exception):
+    """Base of this stage's errors."""
+
+    retryable = False
+    poison = False
+    fatal = False
+
+
+class Retryable(CdcError):
+    """The same thing may work later."""
+
+    retryable = True
+
+
+class Unreachable(Retryable):
+    """An outside part does not answer."""
+
+
+class Poison(CdcError):
+    """One event that can never be applied; `cause` is the dead letter's short name for why."""
+
+    poison = True
+    cause = "poison"
+
+
+class Undecodable(Poison):
+    """The bytes are no change event of that table."""
+
+    cause = "undecodable"
+
+
+class Unrepresentable(Poison):
+    """A value that the target column cannot hold."""
+
+    cause = "unrepresentable"
+
+
+class Refused(Poison):
+    """Cassandra refused the row."""
+
+    cause = "refused"
+
+
+class HaltTable(CdcError):
+    """One table stops with an alarm; its offsets stay where they are."""
+
+    def __init__(self, table: str, message: str) -> None:
+        super().__init__(message)
+        self.table = table
+
+
+class Truncated(HaltTable):
+    """A TRUNCATE: applying it would empty history, skipping it would leave ghosts."""
+
+    def __init__(self, table: str) -> None:
+        super().__init__(
+            table,
+            f"{table} was truncated in PostgreSQL; its replication halts, see docs/runbook.md",
+        )
+
+
+class LateSnapshot(HaltTable):
+    """Rows of an initial snapshot in a generation whose snapshot is recorded as complete."""
+
+    def __init__(self, table: str, generation: int) -> None:
+        super().__init__(
+            table,
+            f"{table}: rows of a second snapshot in generation {generation}; "
+            "a new snapshot needs a new generation",
+        )
+
+
+class Fatal(CdcError):
+    """Nothing goes on until a person acts."""
+
+    fatal = True
+
+
+class RetentionPassed(Fatal):
+    """Kafka's retention dropped events that were never applied."""
+
+
+class TopicRecreated(Fatal):
+    """A topic ends before what was already read of it."""
+
+
+class SchemaMismatch(Fatal):
+    """Cassandra's tables are not those of the routes."""
+
+
+class AccessDenied(Fatal):
+    """A role's password or grants are wrong."""
+
+
+class MigrationChanged(Fatal):
+    """An applied migration file changed or vanished."""
+
+
+class DeadLetterLost(Fatal):
+    """A dead letter could not be stored, so its event must not be passed."""

@@ -1,0 +1,75 @@
+"""Settings of the replication: what it reads, where it writes, how much it holds in flight."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from contracts.naming import DEAD_LETTER_TOPIC, MAX_GENERATION, SINK_GROUP
+from runtime.endpoints import (
+    CassandraEndpoint,
+    ConnectEndpoint,
+    KafkaEndpoint,
+    Port,
+    PostgresEndpoint,
+)
+
+
+class CdcSettings(KafkaEndpoint, ConnectEndpoint, CassandraEndpoint, PostgresEndpoint):
+    """PostgreSQL → Debezium → Kafka → Cassandra, for one generation."""
+
+    generation: int = Field(
+        default=1,
+        ge=1,
+        le=MAX_GENERATION,
+        description="Raised after initdb, restore or lost offsets; outranks all older ones",
+    )
+    unavailable_placeholder: str = Field(
+        default="__tidemark_unchanged_7f3e9ac1d0b24c58__",
+        min_length=16,
+        description="What Debezium sends for an unchanged TOAST value; no real value may equal it",
+    )
+
+    # Kafka
+    sink_group: str = Field(default=SINK_GROUP, min_length=1)
+    dead_letter_topic: str = Field(default=DEAD_LETTER_TOPIC, min_length=1)
+    dead_letter_max_bytes: int = Field(default=8_000_000, ge=1024)
+    poll_messages: int = Field(default=2000, ge=1, le=100_000, description="events a poll, at most")
+    poll_timeout_ms: int = Field(default=20, ge=1, le=1000)
+    commit_interval_ms: int = Field(default=1000, ge=10)
+    session_timeout_ms: int = Field(default=10_000, ge=6000)
+    max_poll_interval_ms: int = Field(default=300_000, ge=10_000)
+
+    # Cassandra
+    cassandra_replication_factor: int = Field(default=1, ge=1)
+    request_timeout_ms: int = Field(default=10_000, ge=100)
+    batch_rows: int = Field(default=128, ge=1, le=1000, description="rows a batch, at most")
+    batch_bytes: int = Field(default=1_000_000, ge=1024, description="bytes a batch, at most")
+    batches_in_flight: int = Field(default=48, ge=1, le=1000)
+    pending_rows: int = Field(
+        default=20_000, ge=1, description="rows held unacknowledged; more stops the reading"
+    )
+    pending_bytes: int = Field(default=64_000_000, ge=1_000_000)
+    gather_ms: int = Field(
+        default=100, ge=0, description="longest wait of a small batch while there is a backlog"
+    )
+    retry_first_ms: int = Field(default=100, ge=1)
+    retry_last_ms: int = Field(default=10_000, ge=1)
+
+    sink_metrics_port: Port = Field(default=19102, ge=0, le=65535)
+
+    @model_validator(mode="after")
+    def _window_holds_its_batches(self) -> Self:
+        if self.pending_rows < self.batch_rows:
+            raise ValueError(
+                f"TIDEMARK_PENDING_ROWS ({self.pending_rows}) is smaller than one batch "
+                f"(TIDEMARK_BATCH_ROWS = {self.batch_rows}); raise it"
+            )
+        if self.pending_bytes < self.batch_bytes:
+            raise ValueError(
+                "TIDEMARK_PENDING_BYTES is smaller than TIDEMARK_BATCH_BYTES; raise it"
+            )
+        if self.retry_last_ms < self.retry_first_ms:
+            raise ValueError("TIDEMARK_RETRY_LAST_MS is smaller than TIDEMARK_RETRY_FIRST_MS")
+        return self
