@@ -80,7 +80,7 @@ DEPTH = Source(
 
 TRADES = Source(
     "trades",
-    key=("venue", "symbol", "trade_id", "traded_at"),
+    key=("venue", "symbol", "traded_at", "trade_id"),
     time="traded_at",
     fields=(
         *_text("venue", "symbol"),
@@ -165,6 +165,7 @@ COIN_MARKETS = Source(
 GAPS = Source(
     "gaps",
     key=("venue", "symbol", "stream", "first_missing"),
+    full_identity=True,  # free text may be TOASTed
     fields=(
         *_text("venue", "symbol", "stream"),
         *_counts("first_missing", "last_missing"),
@@ -178,6 +179,7 @@ GAPS = Source(
 EVENTS = Source(
     "events",
     key=("venue", "at", "id"),
+    full_identity=True,  # free text may be TOASTed
     fields=(
         *_text("venue"),
         _key_time("at"),

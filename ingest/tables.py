@@ -6,7 +6,9 @@ Rules that hold for all of them:
 - a time in a key is floored to milliseconds (CHECK), so that one event is one row whatever the
   source's unit; the exact microseconds stand beside it where the source has them;
 - `ingested_at` is ours, everything else is the source's;
-- upserted tables have `as_of`, the source's time of what the row says; it never goes backwards.
+- upserted tables have `as_of`, the source's time of what the row says; it never goes backwards;
+- a key's columns stand in the order in which they are asked for, so that the primary key is the
+  index of the hot queries (`migrations/versions/0001_tables.py` names the query of each index).
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB, UUID
+from sqlalchemy.schema import SchemaItem
 
 metadata = MetaData(
     naming_convention={
@@ -45,352 +48,265 @@ metadata = MetaData(
 Amount = Numeric(38, 18)
 Time = DateTime(timezone=True)
 
-
-def _text(name: str) -> Column[str]:
-    return Column(name, Text, nullable=False)
-
-
-def _amount(name: str) -> Column[Any]:
-    return Column(name, Amount, nullable=False)
+PARTITIONED_BY: dict[str, str] = {}
+"""Table → the column by whose UTC day it is partitioned; filled by `_table(by_day=…)`."""
 
 
-def _count(name: str) -> Column[int]:
-    return Column(name, BigInteger, nullable=False)
+def _table(name: str, *items: SchemaItem, key: tuple[str, ...], by_day: str | None = None) -> Table:
+    """A table of ours; `by_day`: the time by which it is partitioned, and which is whole ms."""
+    if by_day is None:
+        return Table(name, metadata, *items, PrimaryKeyConstraint(*key))
+    PARTITIONED_BY[name] = by_day
+    return Table(
+        name,
+        metadata,
+        *items,
+        PrimaryKeyConstraint(*key),
+        postgresql_partition_by=f"RANGE ({by_day})",
+    )
 
 
-def _flag(name: str) -> Column[bool]:
-    return Column(name, Boolean, nullable=False)
+def _of(column_type: Any, names: tuple[str, ...], *, nullable: bool = False) -> list[Column[Any]]:
+    return [Column(name, column_type, nullable=nullable) for name in names]
 
 
-def _time(name: str) -> Column[Any]:
-    return Column(name, Time, nullable=False)
+def _texts(*names: str) -> list[Column[Any]]:
+    return _of(Text, names)
 
 
-def _ingested() -> Column[Any]:
-    return Column("ingested_at", Time, nullable=False, server_default=func.clock_timestamp())
+def _amounts(*names: str) -> list[Column[Any]]:
+    return _of(Amount, names)
+
+
+def _counts(*names: str) -> list[Column[Any]]:
+    return _of(BigInteger, names)
+
+
+def _flags(*names: str) -> list[Column[Any]]:
+    return _of(Boolean, names)
+
+
+def _times(*names: str) -> list[Column[Any]]:
+    return _of(Time, names)
+
+
+def _now(name: str) -> Column[Any]:
+    return Column(name, Time, nullable=False, server_default=func.clock_timestamp())
+
+
+def _now_in_ms(name: str, clock: str) -> Column[Any]:
+    default = text(f"date_trunc('milliseconds', {clock}())")
+    return Column(name, Time, nullable=False, server_default=default)
 
 
 def _whole_ms(column: str) -> CheckConstraint:
     return CheckConstraint(f"date_trunc('milliseconds', {column}) = {column}", name=f"{column}_ms")
 
 
-def _daily(column: str) -> str:
-    return f"RANGE ({column})"
-
-
-instruments = Table(
+instruments = _table(
     "instruments",
-    metadata,
-    _text("venue"),
-    _text("symbol"),
-    _text("base_asset"),
-    _text("quote_asset"),
-    _text("status"),  # TRADING, HALT, BREAK, CANCEL_ONLY, DELISTED (ours: gone from exchangeInfo)
-    _amount("tick_size"),
-    _amount("lot_size"),
-    _amount("min_notional"),  # 0 where the exchange names none
-    _time("as_of"),
-    _ingested(),
-    PrimaryKeyConstraint("venue", "symbol"),
+    *_texts("venue", "symbol", "base_asset", "quote_asset"),
+    *_texts("status"),  # TRADING, HALT, BREAK, CANCEL_ONLY, DELISTED (ours: gone from exchangeInfo)
+    *_amounts("tick_size", "lot_size"),
+    *_amounts("min_notional"),  # 0 where the exchange names none
+    *_times("as_of"),
+    _now("ingested_at"),
+    key=("venue", "symbol"),
 )
 
-prices = Table(
+prices = _table(
     "prices",
-    metadata,
-    _text("venue"),
-    _text("symbol"),
-    _time("observed_at"),  # when we received it: ticker/price has no time of its own
-    _amount("price"),
-    _ingested(),
-    PrimaryKeyConstraint("venue", "symbol", "observed_at"),
+    *_texts("venue", "symbol"),
+    *_times("observed_at"),  # when we received it: ticker/price has no time of its own
+    *_amounts("price"),
+    _now("ingested_at"),
     _whole_ms("observed_at"),
-    postgresql_partition_by=_daily("observed_at"),
+    key=("venue", "symbol", "observed_at"),
+    by_day="observed_at",
 )
 
-depth = Table(
+depth = _table(
     "depth",
-    metadata,
-    _text("venue"),
-    _text("symbol"),
-    _time("observed_at"),
-    _count("last_update_id"),
-    Column("bids", JSONB, nullable=False),  # [["price", "quantity"], …] as strings, best first
-    Column("asks", JSONB, nullable=False),
-    _amount("best_bid"),
-    _amount("best_bid_quantity"),
-    _amount("best_ask"),
-    _amount("best_ask_quantity"),
-    _amount("spread"),  # best_ask − best_bid
-    _amount(
-        "imbalance"
-    ),  # (bid − ask) / (bid + ask) of the summed quantities of these levels, −1…1
-    _ingested(),
-    PrimaryKeyConstraint("venue", "symbol", "observed_at"),
+    *_texts("venue", "symbol"),
+    *_times("observed_at"),
+    *_counts("last_update_id"),
+    *_of(JSONB, ("bids", "asks")),  # [["price", "quantity"], …] as strings, best first
+    *_amounts("best_bid", "best_bid_quantity", "best_ask", "best_ask_quantity"),  # 0: no such side
+    *_amounts("spread"),  # best_ask − best_bid; 0 where a side is empty
+    *_amounts("imbalance"),  # (bid − ask) / (bid + ask) of the levels' summed quantities, −1…1
+    _now("ingested_at"),
     _whole_ms("observed_at"),
-    postgresql_partition_by=_daily("observed_at"),
+    key=("venue", "symbol", "observed_at"),
+    by_day="observed_at",
 )
 
-trades = Table(
+trades = _table(
     "trades",
-    metadata,
-    _text("venue"),
-    _text("symbol"),
-    _count("trade_id"),
-    _time("traded_at"),
-    Column("traded_at_us", BigInteger, nullable=False),  # µs since the epoch; ×1000 of a ms source
-    _amount("price"),
-    _amount("quantity"),
-    _amount("quote_quantity"),
-    _amount("notional_usd"),  # fixed at insert; 0 where the quote asset cannot be priced
-    _flag("is_buyer_maker"),
-    _flag("is_best_match"),
-    _ingested(),
-    PrimaryKeyConstraint("venue", "symbol", "trade_id", "traded_at"),
+    *_texts("venue", "symbol"),
+    *_counts("trade_id"),
+    *_times("traded_at"),
+    *_counts("traded_at_us"),  # µs since the epoch; ×1000 of a ms source
+    *_amounts("price", "quantity", "quote_quantity"),
+    *_amounts("notional_usd"),  # fixed at insert; 0 where the quote asset cannot be priced
+    *_flags("is_buyer_maker", "is_best_match"),
+    _now("ingested_at"),
     _whole_ms("traded_at"),
-    postgresql_partition_by=_daily("traded_at"),
+    key=("venue", "symbol", "traded_at", "trade_id"),  # as in Cassandra: read side by side
+    by_day="traded_at",
 )
 
-klines = Table(
+klines = _table(
     "klines",
-    metadata,
-    _text("venue"),
-    _text("symbol"),
-    _text("interval"),
-    _time("open_time"),
-    _time("close_time"),
-    _amount("open"),
-    _amount("high"),
-    _amount("low"),
-    _amount("close"),
-    _amount("volume"),
-    _amount("quote_volume"),
-    _count("trade_count"),
-    _amount("taker_buy_volume"),
-    _amount("taker_buy_quote_volume"),
-    _flag("is_closed"),
-    _time("as_of"),  # when the source said so
-    _ingested(),
-    PrimaryKeyConstraint("venue", "symbol", "interval", "open_time"),
+    *_texts("venue", "symbol", "interval"),
+    *_times("open_time", "close_time"),
+    *_amounts("open", "high", "low", "close", "volume", "quote_volume"),
+    *_counts("trade_count"),
+    *_amounts("taker_buy_volume", "taker_buy_quote_volume"),
+    *_flags("is_closed"),
+    *_times("as_of"),  # when the source said so
+    _now("ingested_at"),
     _whole_ms("open_time"),
+    key=("venue", "symbol", "interval", "open_time"),
 )
 
 
 def _ticker_columns() -> list[Column[Any]]:
     return [
-        _time("open_time"),
-        _amount("open"),
-        _amount("high"),
-        _amount("low"),
-        _amount("last"),
-        _amount("last_quantity"),
-        _amount("weighted_average"),
-        _amount("previous_close"),
-        _amount("price_change"),
-        _amount("price_change_percent"),
-        _amount("bid"),
-        _amount("bid_quantity"),
-        _amount("ask"),
-        _amount("ask_quantity"),
-        _amount("volume"),
-        _amount("quote_volume"),
-        _count("first_trade_id"),  # −1 where nothing was traded
-        _count("last_trade_id"),
-        _count("trade_count"),
-        _ingested(),
+        *_texts("venue", "symbol"),
+        *_times("as_of"),  # the exchange's closeTime
+        *_times("open_time"),
+        *_amounts("open", "high", "low", "last", "last_quantity", "weighted_average"),
+        *_amounts("previous_close", "price_change", "price_change_percent"),
+        *_amounts("bid", "bid_quantity", "ask", "ask_quantity", "volume", "quote_volume"),
+        *_counts("first_trade_id", "last_trade_id"),  # −1 where nothing was traded
+        *_counts("trade_count"),
+        _now("ingested_at"),
     ]
 
 
-ticker_24h = Table(
-    "ticker_24h",
-    metadata,
-    _text("venue"),
-    _text("symbol"),
-    _time("as_of"),  # the exchange's closeTime
-    *_ticker_columns(),
-    PrimaryKeyConstraint("venue", "symbol"),
-)
+ticker_24h = _table("ticker_24h", *_ticker_columns(), key=("venue", "symbol"))
 
-ticker_24h_history = Table(
+ticker_24h_history = _table(
     "ticker_24h_history",
-    metadata,
-    _text("venue"),
-    _text("symbol"),
-    _time("as_of"),
     *_ticker_columns(),
-    PrimaryKeyConstraint("venue", "symbol", "as_of"),
     _whole_ms("as_of"),
-    postgresql_partition_by=_daily("as_of"),
+    key=("venue", "symbol", "as_of"),
+    by_day="as_of",
 )
 
-movers_24h = Table(
+movers_24h = _table(
     "movers_24h",
-    metadata,
-    _text("venue"),
-    _text("quote_asset"),
-    _text("ranking"),  # gainers, losers, volume
-    _time("snapshot_at"),
-    Column("rank", Integer, nullable=False),  # 1…N, always all N: a rank nobody holds has symbol ''
-    _text("symbol"),
-    _amount("last"),
-    _amount("price_change_percent"),
-    _amount("quote_volume"),
-    _ingested(),
-    PrimaryKeyConstraint("venue", "quote_asset", "ranking", "snapshot_at", "rank"),
+    *_texts("venue", "quote_asset"),
+    *_texts("ranking"),  # gainers, losers, volume
+    *_times("snapshot_at"),
+    *_of(Integer, ("rank",)),  # 1…N, always all N: a rank nobody holds has symbol ''
+    *_texts("symbol"),
+    *_amounts("last", "price_change_percent", "quote_volume"),
+    _now("ingested_at"),
     _whole_ms("snapshot_at"),
-    postgresql_partition_by=_daily("snapshot_at"),
+    key=("venue", "quote_asset", "ranking", "snapshot_at", "rank"),
+    by_day="snapshot_at",
 )
 
-coin_markets = Table(
+coin_markets = _table(
     "coin_markets",
-    metadata,
-    _text("venue"),
-    _text("coin_id"),
-    _text("vs_currency"),
-    _time("ts_event"),
-    _text("symbol"),
-    _text("name"),
-    _amount("price"),
-    Column("market_cap", Amount),
-    Column("market_cap_rank", Integer),
-    Column("total_volume", Amount),
-    Column("high_24h", Amount),
-    Column("low_24h", Amount),
-    Column("price_change_percent_24h", Amount),
-    Column("circulating_supply", Amount),
-    Column("total_supply", Amount),
-    Column("max_supply", Amount),
-    _time("as_of"),
-    _ingested(),
-    PrimaryKeyConstraint("venue", "coin_id", "vs_currency", "ts_event"),
+    *_texts("venue", "coin_id", "vs_currency"),
+    *_times("ts_event"),
+    *_texts("symbol", "name"),
+    *_amounts("price"),
+    *_of(Amount, ("market_cap",), nullable=True),
+    *_of(Integer, ("market_cap_rank",), nullable=True),
+    *_of(Amount, ("total_volume", "high_24h", "low_24h"), nullable=True),
+    *_of(Amount, ("price_change_percent_24h",), nullable=True),
+    *_of(Amount, ("circulating_supply", "total_supply", "max_supply"), nullable=True),
+    *_times("as_of"),
+    _now("ingested_at"),
     _whole_ms("ts_event"),
+    key=("venue", "coin_id", "vs_currency", "ts_event"),
 )
 
-quarantine = Table(
-    "quarantine",
-    metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True),
-    _text("source"),  # venue
-    _text("endpoint"),
-    _text("reason"),
-    Column("raw", LargeBinary, nullable=False),  # the row's own bytes, at most 64 KiB of them
-    Column("received_at", Time, nullable=False, server_default=func.clock_timestamp()),
-    Index(None, "received_at"),  # tidemark status: how many lately; a person: what came last
-)
-
-gaps = Table(
+gaps = _table(
     "gaps",
-    metadata,
-    _text("venue"),
-    _text("symbol"),
-    _text("stream"),  # trades, klines_1m, …
-    _count("first_missing"),  # trade id, or open time in ms of a candle
-    _count("last_missing"),
-    _text("state"),
-    _text("cause"),
-    _text("detail"),
-    _time("detected_at"),
-    _time("as_of"),
-    _ingested(),
-    PrimaryKeyConstraint("venue", "symbol", "stream", "first_missing"),
+    *_texts("venue", "symbol"),
+    *_texts("stream"),  # trades, klines_1m, …
+    *_counts("first_missing", "last_missing"),  # trade ids, or open times in ms of candles
+    *_texts("state", "cause", "detail"),
+    *_times("detected_at", "as_of"),
+    _now("ingested_at"),
     CheckConstraint(
         "state IN ('open', 'repaired', 'exchange-confirmed', 'unprovable')", name="state"
     ),
     CheckConstraint("last_missing >= first_missing", name="range"),
-    Index(
-        "ix_gaps_open", "venue", "detected_at", postgresql_where=text("state = 'open'")
-    ),  # what is to be repaired, oldest first
+    Index("ix_gaps_open", "venue", "detected_at", postgresql_where=text("state = 'open'")),
+    key=("venue", "symbol", "stream", "first_missing"),
 )
 
-events = Table(
+events = _table(
     "events",
-    metadata,
-    _text("venue"),
-    Column("at", Time, nullable=False, server_default=text("date_trunc('milliseconds', now())")),
+    *_texts("venue"),
+    _now_in_ms("at", "now"),
     Column("id", BigInteger, Identity(always=False), nullable=False),
-    _text("kind"),  # listing, halt, delisting, ban, gap, alarm, backfill, …
+    *_texts("kind"),  # listing, halt, delisting, ban, gap, alarm, backfill, …
     Column("symbol", Text, nullable=False, server_default=""),
     Column("severity", Text, nullable=False, server_default="info"),
-    _text("message"),
-    _ingested(),
-    PrimaryKeyConstraint("venue", "at", "id"),
+    *_texts("message"),
+    _now("ingested_at"),
     _whole_ms("at"),
     CheckConstraint("severity IN ('info', 'warning', 'critical')", name="severity"),
+    Index(None, "at"),
+    key=("venue", "at", "id"),
 )
 
-heartbeat = Table(
+heartbeat = _table(
     "heartbeat",
-    metadata,
-    _text("source"),  # ingest, debezium, fence
-    Column(
-        "beat_at",
-        Time,
-        nullable=False,
-        server_default=text("date_trunc('milliseconds', clock_timestamp())"),
-    ),
-    PrimaryKeyConstraint("source", "beat_at"),
+    *_texts("source"),  # ingest, debezium, fence
+    _now_in_ms("beat_at", "clock_timestamp"),
     _whole_ms("beat_at"),
-    postgresql_partition_by=_daily("beat_at"),
+    key=("source", "beat_at"),
+    by_day="beat_at",
 )
 
-outbox = Table(
+outbox = _table(
     "outbox",
-    metadata,
     Column("id", UUID(as_uuid=True), nullable=False, server_default=func.gen_random_uuid()),
-    Column("created_at", Time, nullable=False, server_default=func.clock_timestamp()),
-    _text("aggregatetype"),
-    _text("aggregateid"),
-    _text("type"),
-    Column("payload", JSONB, nullable=False),
-    PrimaryKeyConstraint("id", "created_at"),
-    postgresql_partition_by=_daily("created_at"),
+    _now("created_at"),
+    *_texts("aggregatetype", "aggregateid", "type"),
+    *_of(JSONB, ("payload",)),
+    key=("id", "created_at"),
+    by_day="created_at",
 )
 
-# Ours alone, never published:
+# Everything above is published to Debezium; what follows is ours alone.
+PUBLISHED: tuple[Table, ...] = tuple(metadata.tables.values())
 
-dropped_days = Table(
+FULL_IDENTITY = (depth, gaps, events)
+"""REPLICA IDENTITY FULL: their large values (levels, free text) are stored out of line, and a
+touched row must carry them whole. Every other table's key holds all that its copies need."""
+
+quarantine = _table(
+    "quarantine",
+    Column("id", BigInteger, Identity(always=True), nullable=False),
+    *_texts("source"),  # venue
+    *_texts("endpoint", "reason"),
+    *_of(LargeBinary, ("raw",)),  # the row's own bytes, at most 64 KiB of them
+    _now("received_at"),
+    Index(None, "received_at"),
+    key=("id",),
+)
+
+dropped_days = _table(
     "dropped_days",
-    metadata,
-    _text("table_name"),
+    *_texts("table_name"),
     Column("day", Date, nullable=False),
-    Column("dropped_at", Time, nullable=False, server_default=func.clock_timestamp()),
-    PrimaryKeyConstraint("table_name", "day"),
+    _now("dropped_at"),
+    key=("table_name", "day"),
 )
 
-backfills = Table(
+backfills = _table(
     "backfills",
-    metadata,
-    _text("venue"),
-    _text("symbol"),
-    _text("interval"),
-    _time("start_time"),  # first open time asked for
-    _time("end_time"),  # first open time not asked for
-    _time("next_time"),  # everything before it is stored
-    Column("updated_at", Time, nullable=False, server_default=func.clock_timestamp()),
-    PrimaryKeyConstraint("venue", "symbol", "interval", "start_time", "end_time"),
+    *_texts("venue", "symbol", "interval"),
+    *_times("start_time", "end_time"),  # first open time asked for, first not asked for
+    *_times("next_time"),  # everything before it is stored
+    _now("updated_at"),
+    key=("venue", "symbol", "interval", "start_time", "end_time"),
 )
-
-PUBLISHED = (
-    instruments,
-    prices,
-    depth,
-    trades,
-    klines,
-    ticker_24h,
-    ticker_24h_history,
-    movers_24h,
-    coin_markets,
-    gaps,
-    events,
-    heartbeat,
-    outbox,
-)
-
-PARTITIONED_BY = {
-    prices.name: "observed_at",
-    depth.name: "observed_at",
-    trades.name: "traded_at",
-    ticker_24h_history.name: "as_of",
-    movers_24h.name: "snapshot_at",
-    heartbeat.name: "beat_at",
-    outbox.name: "created_at",
-}
