@@ -15,29 +15,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    CheckConstraint,
-    Column,
-    Date,
-    DateTime,
-    Identity,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    Numeric,
-    PrimaryKeyConstraint,
-    Table,
-    Text,
-    func,
-    text,
-)
+import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 from sqlalchemy.schema import SchemaItem
 
-metadata = MetaData(
+metadata = sa.MetaData(
     naming_convention={
         "pk": "pk_%(table_name)s",
         "ck": "ck_%(table_name)s_%(constraint_name)s",
@@ -45,62 +27,63 @@ metadata = MetaData(
     }
 )
 
-Amount = Numeric(38, 18)
-Time = DateTime(timezone=True)
+Amount = sa.Numeric(38, 18)
+Time = sa.DateTime(timezone=True)
 
 PARTITIONED_BY: dict[str, str] = {}
 """Table → the column by whose UTC day it is partitioned; filled by `_table(by_day=…)`."""
 
 
-def _table(name: str, *items: SchemaItem, key: tuple[str, ...], by_day: str | None = None) -> Table:
+def _table(
+    name: str, *items: SchemaItem, key: tuple[str, ...], by_day: str | None = None
+) -> sa.Table:
     """A table of ours; `by_day`: the time by which it is partitioned, and which is whole ms."""
-    if by_day is None:
-        return Table(name, metadata, *items, PrimaryKeyConstraint(*key))
-    PARTITIONED_BY[name] = by_day
-    return Table(
-        name,
-        metadata,
-        *items,
-        PrimaryKeyConstraint(*key),
-        postgresql_partition_by=f"RANGE ({by_day})",
-    )
+    options = {}
+    if by_day is not None:
+        PARTITIONED_BY[name] = by_day
+        options["postgresql_partition_by"] = f"RANGE ({by_day})"
+    return sa.Table(name, metadata, *items, sa.PrimaryKeyConstraint(*key), **options)
 
 
-def _of(column_type: Any, names: tuple[str, ...], *, nullable: bool = False) -> list[Column[Any]]:
-    return [Column(name, column_type, nullable=nullable) for name in names]
+def _of(
+    column_type: Any, names: tuple[str, ...], *, nullable: bool = False
+) -> list[sa.Column[Any]]:
+    return [sa.Column(name, column_type, nullable=nullable) for name in names]
 
 
-def _texts(*names: str) -> list[Column[Any]]:
-    return _of(Text, names)
+def _texts(*names: str) -> list[sa.Column[Any]]:
+    return _of(sa.Text, names)
 
 
-def _amounts(*names: str) -> list[Column[Any]]:
+def _amounts(*names: str) -> list[sa.Column[Any]]:
     return _of(Amount, names)
 
 
-def _counts(*names: str) -> list[Column[Any]]:
-    return _of(BigInteger, names)
+def _counts(*names: str) -> list[sa.Column[Any]]:
+    return _of(sa.BigInteger, names)
 
 
-def _flags(*names: str) -> list[Column[Any]]:
-    return _of(Boolean, names)
+def _flags(*names: str) -> list[sa.Column[Any]]:
+    return _of(sa.Boolean, names)
 
 
-def _times(*names: str) -> list[Column[Any]]:
+def _times(*names: str) -> list[sa.Column[Any]]:
     return _of(Time, names)
 
 
-def _now(name: str) -> Column[Any]:
-    return Column(name, Time, nullable=False, server_default=func.clock_timestamp())
+def _now(name: str) -> sa.Column[Any]:
+    return sa.Column(name, Time, nullable=False, server_default=sa.func.clock_timestamp())
 
 
-def _now_in_ms(name: str, clock: str) -> Column[Any]:
-    default = text(f"date_trunc('milliseconds', {clock}())")
-    return Column(name, Time, nullable=False, server_default=default)
+def _now_in_ms(name: str, clock: str) -> sa.Column[Any]:
+    default = sa.text(f"date_trunc('milliseconds', {clock}())")
+    return sa.Column(name, Time, nullable=False, server_default=default)
 
 
-def _whole_ms(column: str) -> CheckConstraint:
-    return CheckConstraint(f"date_trunc('milliseconds', {column}) = {column}", name=f"{column}_ms")
+def _whole_ms(column: str) -> sa.CheckConstraint:
+    return sa.CheckConstraint(
+        f"date_trunc('milliseconds', {column}) = {column}", name=f"{column}_ms"
+    )
 
 
 instruments = _table(
@@ -170,7 +153,7 @@ klines = _table(
 )
 
 
-def _ticker_columns() -> list[Column[Any]]:
+def _ticker_columns() -> list[sa.Column[Any]]:
     return [
         *_texts("venue", "symbol"),
         *_times("as_of"),  # the exchange's closeTime
@@ -199,7 +182,7 @@ movers_24h = _table(
     *_texts("venue", "quote_asset"),
     *_texts("ranking"),  # gainers, losers, volume
     *_times("snapshot_at"),
-    *_of(Integer, ("rank",)),  # 1…N, always all N: a rank nobody holds has symbol ''
+    *_of(sa.Integer, ("rank",)),  # 1…N, always all N: a rank nobody holds has symbol ''
     *_texts("symbol"),
     *_amounts("last", "price_change_percent", "quote_volume"),
     _now("ingested_at"),
@@ -215,7 +198,7 @@ coin_markets = _table(
     *_texts("symbol", "name"),
     *_amounts("price"),
     *_of(Amount, ("market_cap",), nullable=True),
-    *_of(Integer, ("market_cap_rank",), nullable=True),
+    *_of(sa.Integer, ("market_cap_rank",), nullable=True),
     *_of(Amount, ("total_volume", "high_24h", "low_24h"), nullable=True),
     *_of(Amount, ("price_change_percent_24h",), nullable=True),
     *_of(Amount, ("circulating_supply", "total_supply", "max_supply"), nullable=True),
@@ -233,11 +216,11 @@ gaps = _table(
     *_texts("state", "cause", "detail"),
     *_times("detected_at", "as_of"),
     _now("ingested_at"),
-    CheckConstraint(
+    sa.CheckConstraint(
         "state IN ('open', 'repaired', 'exchange-confirmed', 'unprovable')", name="state"
     ),
-    CheckConstraint("last_missing >= first_missing", name="range"),
-    Index("ix_gaps_open", "venue", "detected_at", postgresql_where=text("state = 'open'")),
+    sa.CheckConstraint("last_missing >= first_missing", name="range"),
+    sa.Index("ix_gaps_open", "venue", "detected_at", postgresql_where=sa.text("state = 'open'")),
     key=("venue", "symbol", "stream", "first_missing"),
 )
 
@@ -245,15 +228,15 @@ events = _table(
     "events",
     *_texts("venue"),
     _now_in_ms("at", "now"),
-    Column("id", BigInteger, Identity(always=False), nullable=False),
+    sa.Column("id", sa.BigInteger, sa.Identity(always=False), nullable=False),
     *_texts("kind"),  # listing, halt, delisting, ban, gap, alarm, backfill, …
-    Column("symbol", Text, nullable=False, server_default=""),
-    Column("severity", Text, nullable=False, server_default="info"),
+    sa.Column("symbol", sa.Text, nullable=False, server_default=""),
+    sa.Column("severity", sa.Text, nullable=False, server_default="info"),
     *_texts("message"),
     _now("ingested_at"),
     _whole_ms("at"),
-    CheckConstraint("severity IN ('info', 'warning', 'critical')", name="severity"),
-    Index(None, "at"),
+    sa.CheckConstraint("severity IN ('info', 'warning', 'critical')", name="severity"),
+    sa.Index(None, "at"),
     key=("venue", "at", "id"),
 )
 
@@ -268,7 +251,7 @@ heartbeat = _table(
 
 outbox = _table(
     "outbox",
-    Column("id", UUID(as_uuid=True), nullable=False, server_default=func.gen_random_uuid()),
+    sa.Column("id", UUID(as_uuid=True), nullable=False, server_default=sa.func.gen_random_uuid()),
     _now("created_at"),
     *_texts("aggregatetype", "aggregateid", "type"),
     *_of(JSONB, ("payload",)),
@@ -277,7 +260,7 @@ outbox = _table(
 )
 
 # Everything above is published to Debezium; what follows is ours alone.
-PUBLISHED: tuple[Table, ...] = tuple(metadata.tables.values())
+PUBLISHED: tuple[sa.Table, ...] = tuple(metadata.tables.values())
 
 FULL_IDENTITY = (depth, gaps, events)
 """REPLICA IDENTITY FULL: their large values (levels, free text) are stored out of line, and a
@@ -285,19 +268,19 @@ touched row must carry them whole. Every other table's key holds all that its co
 
 quarantine = _table(
     "quarantine",
-    Column("id", BigInteger, Identity(always=True), nullable=False),
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), nullable=False),
     *_texts("source"),  # venue
     *_texts("endpoint", "reason"),
-    *_of(LargeBinary, ("raw",)),  # the row's own bytes, at most 64 KiB of them
+    *_of(sa.LargeBinary, ("raw",)),  # the row's own bytes, at most 64 KiB of them
     _now("received_at"),
-    Index(None, "received_at"),
+    sa.Index(None, "received_at"),
     key=("id",),
 )
 
 dropped_days = _table(
     "dropped_days",
     *_texts("table_name"),
-    Column("day", Date, nullable=False),
+    sa.Column("day", sa.Date, nullable=False),
     _now("dropped_at"),
     key=("table_name", "day"),
 )
