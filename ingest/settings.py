@@ -19,12 +19,9 @@ from pydantic_settings import NoDecode
 from ingest.intervals import INTERVALS
 from runtime.endpoints import Port, PostgresEndpoint
 
-DEPTH_WEIGHT_BY_LIMIT = {100: 5, 500: 25, 1000: 50}
-"""Weight of one depth request up to each number of levels (the exchange's table)."""
-
-_MARKET_DATA_HOST = "https://data-api.binance.vision"
+MARKET_DATA_HOST = "https://data-api.binance.vision"
 _DEFAULT_HOSTS = (
-    _MARKET_DATA_HOST,
+    MARKET_DATA_HOST,
     "https://api.binance.com",
     "https://api-gcp.binance.com",
     "https://api1.binance.com",

@@ -1,0 +1,195 @@
+"""Prices, books, trades and candles. Pure: bytes in, rows and rejected rows out.
+
+All functions raise `BadAnswer` where the body as a whole is not what the endpoint promises.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from itertools import chain, pairwise
+from typing import Annotated
+
+import msgspec
+
+from contracts.market import Depth, Kline, Price, Trade
+from ingest.binance.rows import (
+    BadValueError,
+    Parsed,
+    amounts,
+    decode_whole,
+    moment,
+    positive,
+    read_rows,
+    reject,
+)
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
+class _Refusal(msgspec.Struct):
+    code: int
+    msg: str
+
+
+_refusal = msgspec.json.Decoder(_Refusal)
+
+
+def refusal(body: bytes) -> tuple[int, str] | None:
+    """(code, message) of an error body such as {"code": -1121, "msg": "Invalid symbol."}."""
+    try:
+        answer = _refusal.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return answer.code, answer.msg
+
+
+class _Price(msgspec.Struct):
+    symbol: Name
+    price: str
+
+
+_price = msgspec.json.Decoder(_Price)
+
+
+def prices(body: bytes, venue: str, observed_at: datetime) -> Parsed[Price]:
+    """Current prices; observed_at is when we received them, for they bear no time."""
+
+    def read(raw: msgspec.Raw) -> Price:
+        row = _price.decode(raw)
+        (price,) = amounts((row.price,), ("price",))
+        return Price(venue=venue, symbol=row.symbol, observed_at=observed_at, price=price)
+
+    return read_rows(body, source=venue, endpoint="ticker/price", read=read)
+
+
+class _Book(msgspec.Struct, rename="camel"):
+    last_update_id: Count
+    bids: list[tuple[str, str]]
+    asks: list[tuple[str, str]]
+
+
+_book = msgspec.json.Decoder(_Book)
+_json = msgspec.json.Decoder(msgspec.Raw)
+
+
+def depth(body: bytes, venue: str, symbol: str, observed_at: datetime) -> Parsed[Depth]:
+    """One snapshot of the order book; a book that is crossed or out of order is rejected whole."""
+    decode_whole(_json, body, source=venue, endpoint="depth")
+    try:
+        book = _book.decode(body)
+        bids, asks = _levels(book.bids, "bid"), _levels(book.asks, "ask")
+        _check_book(bids, asks)
+    except (msgspec.ValidationError, BadValueError) as error:
+        return Parsed([], [reject(venue, "depth", f"{symbol}: {error}", body)])
+    row = Depth(
+        venue=venue,
+        symbol=symbol,
+        observed_at=observed_at,
+        last_update_id=book.last_update_id,
+        bids=bids,
+        asks=asks,
+    )
+    return Parsed([row], [])
+
+
+def _levels(side: list[tuple[str, str]], name: str) -> list[tuple[Decimal, Decimal]]:
+    if not side:
+        return []
+    flat = amounts(tuple(chain.from_iterable(side)), (name,) * (2 * len(side)))
+    levels = list(zip(flat[::2], flat[1::2], strict=True))
+    if min(flat) <= 0:
+        raise BadValueError(f"a {name} level of price or quantity zero")
+    return levels
+
+
+def _check_book(bids: list[tuple[Decimal, Decimal]], asks: list[tuple[Decimal, Decimal]]) -> None:
+    """Best first on both sides, each price once, best bid below best ask."""
+    bid_prices, ask_prices = [price for price, _ in bids], [price for price, _ in asks]
+    if any(a <= b for a, b in pairwise(bid_prices)):
+        raise BadValueError("bids do not fall")
+    if any(a >= b for a, b in pairwise(ask_prices)):
+        raise BadValueError("asks do not rise")
+    if bids and asks and bid_prices[0] >= ask_prices[0]:
+        raise BadValueError(f"the book is crossed: bid {bid_prices[0]}, ask {ask_prices[0]}")
+
+
+class _Trade(msgspec.Struct, rename="camel"):
+    id: Count
+    price: str
+    qty: str
+    quote_qty: str
+    time: int
+    is_buyer_maker: bool
+    is_best_match: bool
+
+
+_trade = msgspec.json.Decoder(_Trade)
+
+
+def trades(body: bytes, venue: str, symbol: str, endpoint: str = "trades") -> Parsed[Trade]:
+    """Trades as sent; `notional_usd` is 0 until `ingest.valuation` prices them."""
+
+    def read(raw: msgspec.Raw) -> Trade:
+        row = _trade.decode(raw)
+        price, quantity, quote_quantity = amounts(
+            (row.price, row.qty, row.quote_qty), ("price", "qty", "quoteQty")
+        )
+        return Trade(
+            venue=venue,
+            symbol=symbol,
+            trade_id=row.id,
+            traded_at=moment(row.time, "time"),
+            traded_at_us=row.time * 1000,
+            price=positive(price, "price"),
+            quantity=positive(quantity, "qty"),
+            quote_quantity=quote_quantity,
+            notional_usd=Decimal(0),
+            is_buyer_maker=row.is_buyer_maker,
+            is_best_match=row.is_best_match,
+        )
+
+    return read_rows(body, source=venue, endpoint=endpoint, read=read)
+
+
+_kline = msgspec.json.Decoder(
+    # open time, open, high, low, close, volume, close time, quote volume, count, taker ×2, unused
+    tuple[int, str, str, str, str, str, int, str, Count, str, str, str]
+)
+_KLINE_NAMES = ("open", "high", "low", "close", "volume", "quoteVolume", "takerBase", "takerQuote")
+
+
+def klines(body: bytes, venue: str, symbol: str, interval: str, as_of: datetime) -> Parsed[Kline]:
+    """Candles; one is closed when its close time lies before as_of, the exchange's own clock."""
+
+    def read(raw: msgspec.Raw) -> Kline:
+        opened, o, h, low, c, v, closed, qv, count, tb, tq, _ = _kline.decode(raw)
+        open_, high, low_, close, volume, quote_volume, taker, taker_quote = amounts(
+            (o, h, low, c, v, qv, tb, tq), _KLINE_NAMES
+        )
+        if not (low_ <= open_ <= high and low_ <= close <= high):
+            raise BadValueError(f"a crossed candle: open {o}, high {h}, low {low}, close {c}")
+        close_time = moment(closed, "close time")
+        if closed < opened:
+            raise BadValueError(f"it closes ({closed}) before it opens ({opened})")
+        return Kline(
+            venue=venue,
+            symbol=symbol,
+            interval=interval,
+            open_time=moment(opened, "open time"),
+            close_time=close_time,
+            open=open_,
+            high=high,
+            low=positive(low_, "low"),
+            close=close,
+            volume=volume,
+            quote_volume=quote_volume,
+            trade_count=count,
+            taker_buy_volume=taker,
+            taker_buy_quote_volume=taker_quote,
+            is_closed=close_time < as_of,
+            as_of=as_of,
+        )
+
+    return read_rows(body, source=venue, endpoint="klines", read=read)
