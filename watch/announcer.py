@@ -1,0 +1,65 @@
+"""Tells of alarms: a log line and a metric at once, a row of `events` as soon as it can be."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from datetime import datetime
+from typing import Final
+
+import structlog
+
+from watch.alarms import Alarms, Transition
+from watch.errors import WatchError
+from watch.gauges import ALARM
+from watch.store import Store
+
+log = structlog.get_logger(__name__)
+
+WAITING_AT_MOST: Final = 1000  # rows kept while PostgreSQL is away; the oldest go first
+
+
+class Announcer:
+    """Shared by all checks. At least once: a row whose answer is lost is written again."""
+
+    def __init__(self, alarms: Alarms, store: Store) -> None:
+        self._alarms = alarms
+        self._store = store
+        self._waiting: deque[Transition] = deque(maxlen=WAITING_AT_MOST)
+        self._resumed = False
+        self._lock = threading.Lock()
+
+    def look(self, alarm: str, complaint: str | None, now: datetime) -> None:
+        """Say how things look for an alarm: a complaint, or None for well."""
+        transition = self._alarms.observe(alarm, complaint, now)
+        ALARM.labels(alarm).set(self._alarms.is_raised(alarm))
+        if transition is None:
+            return
+        level = {"info": log.info, "warning": log.warning, "critical": log.error}
+        level[transition.severity]("alarm", alarm=transition.alarm, text=transition.text)
+        with self._lock:
+            self._waiting.append(transition)
+        self.flush()
+
+    def is_raised(self, alarm: str) -> bool:
+        return self._alarms.is_raised(alarm)
+
+    def flush(self) -> None:
+        """Write the rows that wait; where PostgreSQL is away they wait for the next call."""
+        with self._lock:
+            try:
+                self._resume()
+                if self._waiting:
+                    self._store.tell(list(self._waiting))
+            except WatchError as error:
+                log.debug("alarms wait", rows=len(self._waiting), reason=str(error))
+                return
+            self._waiting.clear()
+
+    def _resume(self) -> None:
+        """Take over, once, what an earlier process raised and could not clear."""
+        if self._resumed:
+            return
+        for name, text, raised_at in self._store.open_alarms():
+            self._alarms.resume(name, text, raised_at)
+        self._resumed = True

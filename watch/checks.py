@@ -1,0 +1,162 @@
+"""The checks of the watch: each asks one part of the pipeline and says how it looks.
+
+A check raises what its part raises; `watch.service` keeps it from disturbing the others.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime, timedelta
+from typing import Any, Final, Protocol
+
+import structlog
+
+from cdc import keyspace
+from contracts.naming import Role, slot_name
+from watch import gauges, probes
+from watch.announcer import Announcer
+from watch.settings import WatchSettings
+from watch.store import Slot, Store
+
+log = structlog.get_logger(__name__)
+
+LATELY: Final = timedelta(minutes=5)
+WELL_STATUS: Final = "reserved"
+
+
+class Check(Protocol):
+    """`part`: the alarm `<part>_down` is raised while the check cannot be made."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def part(self) -> str | None: ...
+    @property
+    def period_s(self) -> float: ...
+
+    def look(self, now: datetime) -> None:
+        """Make one round."""
+
+
+class SlotCheck:
+    """The replication slot: what it retains, whether it is in danger."""
+
+    name, part = "slot", "postgres"
+
+    def __init__(self, settings: WatchSettings, store: Store, announcer: Announcer) -> None:
+        self.period_s = settings.watch_period_s
+        self._settings = settings
+        self._store = store
+        self._announcer = announcer
+
+    def look(self, now: datetime) -> None:
+        name = slot_name(self._settings.generation)
+        slot = self._store.slot(name)
+        already = self._announcer.is_raised("slot")
+        self._announcer.look("slot", slot_complaint(name, slot, self._settings, already), now)
+        self._announcer.flush()  # PostgreSQL answers: what waited can be written
+        if slot is not None:
+            gauges.SLOT_ACTIVE.set(slot.active)
+            gauges.SLOT_RETAINED.set(slot.retained or 0)
+            gauges.SLOT_BEHIND.set(slot.behind or 0)
+            gauges.SLOT_SAFE.set(math.nan if slot.safe is None else slot.safe)
+
+
+def slot_complaint(
+    name: str, slot: Slot | None, settings: WatchSettings, already: bool
+) -> str | None:
+    """What is wrong with the slot, None where nothing is."""
+    if slot is None:
+        return f"slot {name} does not exist; `tidemark connector apply` makes it"
+    if slot.wal_status == "lost":
+        return f"slot {name} is lost: PostgreSQL removed WAL that Debezium had not read"
+    retained, megabyte = slot.retained or 0, 1 << 20
+    if slot.wal_status != WELL_STATUS:
+        return f"slot {name} is {slot.wal_status}: {retained // megabyte} MB of WAL retained"
+    if settings.slot_band(slot.keep).crossed(retained, already=already):
+        return f"slot {name} retains {retained // megabyte} MB of WAL"
+    return None
+
+
+class PartitionsCheck:
+    """Makes day partitions before they are needed."""
+
+    name, part = "partitions", None
+
+    def __init__(self, settings: WatchSettings, store: Store, announcer: Announcer) -> None:
+        self.period_s = settings.watch_partition_period_s
+        self._days = settings.watch_days_ahead
+        self._store = store
+        self._announcer = announcer
+
+    def look(self, now: datetime) -> None:
+        try:
+            made = self._store.ensure_partitions(self._days)
+        except Exception as error:
+            self._announcer.look("partitions", f"none made ahead: {error}", now)
+            raise
+        self._announcer.look("partitions", None, now)
+        gauges.PARTITIONS_MADE.inc(made)
+        if made:
+            log.info("partitions made", count=made, days_ahead=self._days)
+
+
+class QuarantineCheck:
+    """How many rows failed validation lately."""
+
+    name, part = "quarantine", None
+
+    def __init__(self, settings: WatchSettings, store: Store, announcer: Announcer) -> None:
+        self.period_s = settings.watch_period_s
+        self._limit = settings.watch_quarantine_raise_rows
+        self._store = store
+        self._announcer = announcer
+
+    def look(self, now: datetime) -> None:
+        rows = self._store.quarantined(LATELY)
+        gauges.QUARANTINE.set(rows)
+        text = f"{rows} rows failed validation within five minutes" if rows > self._limit else None
+        self._announcer.look("quarantine", text, now)
+
+
+class HeartbeatCheck:
+    """Whether a row that PostgreSQL commits now becomes visible in Cassandra."""
+
+    name, part = "heartbeats", "cassandra"
+
+    def __init__(self, settings: WatchSettings, announcer: Announcer, started: datetime) -> None:
+        self.period_s = settings.watch_period_s
+        self._settings = settings
+        self._announcer = announcer
+        self._newest = dict.fromkeys(probes.BEATERS, started)
+        self._session: Any = None
+
+    def look(self, now: datetime) -> None:
+        try:
+            if self._session is None:
+                self._session = keyspace.connect(self._settings, Role.READER)
+            seen = probes.heartbeats(self._session, now)
+            self._remember(seen, now)
+        finally:  # what cannot be read grows old too
+            self._judge(now)
+
+    def _remember(self, seen: probes.Heartbeats, now: datetime) -> None:
+        for source, age_s in seen.ages_s.items():
+            if age_s is not None:
+                self._newest[source] = max(self._newest[source], now - timedelta(seconds=age_s))
+        for stage, took in seen.stages.items():
+            gauges.STAGE_LATENCY.labels(stage, "0.5").set(took.p50_ms)
+            gauges.STAGE_LATENCY.labels(stage, "0.99").set(took.p99_ms)
+
+    def _judge(self, now: datetime) -> None:
+        ages = {source: (now - at).total_seconds() for source, at in self._newest.items()}
+        for source, age_s in ages.items():
+            gauges.HEARTBEAT_AGE.labels(source).set(age_s)
+        band, look = self._settings.heartbeat_band, self._announcer.look
+        youngest, ingest = min(ages.values()), ages["ingest"]
+        late = band.crossed(youngest, already=self._announcer.is_raised("heartbeat_age"))
+        text = f"the newest heartbeat in Cassandra is {youngest:.0f} s old"
+        look("heartbeat_age", text if late else None, now)
+        silent = band.crossed(ingest, already=self._announcer.is_raised("ingest_silent"))
+        text = f"ingest has written no heartbeat for {ingest:.0f} s; see `tidemark logs ingest`"
+        look("ingest_silent", text if silent and not late else None, now)

@@ -1,0 +1,149 @@
+"""Checks of the way between PostgreSQL and the sink: the connector, its tasks, the log."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import structlog
+
+from cdc.connector import ConnectClient, ConnectorStatus
+from watch import gauges, probes
+from watch.announcer import Announcer
+from watch.checks import LATELY
+from watch.restarts import Backoff
+from watch.settings import WatchSettings
+
+log = structlog.get_logger(__name__)
+
+STUCK: Final = "stuck"
+
+
+@dataclass
+class Standstill:
+    """For how long a number has not moved."""
+
+    value: int | None = None
+    since: datetime | None = None
+
+    def seconds(self, value: int, now: datetime) -> float:
+        """Seconds since the number last moved, 0 where it moved now or is seen first."""
+        if self.since is None or value != self.value:
+            self.value, self.since = value, now
+        return (now - self.since).total_seconds()
+
+    def forget(self) -> None:
+        """Start anew: what stood still had a reason."""
+        self.since = None
+
+
+class ConnectorCheck:
+    """Connector and tasks: restarts what has failed, ever more slowly."""
+
+    name, part = "connector", "connect"
+
+    def __init__(
+        self,
+        settings: WatchSettings,
+        client: ConnectClient,
+        announcer: Announcer,
+        backoff: Backoff,
+    ) -> None:
+        self.period_s = settings.watch_period_s
+        self._client = client
+        self._announcer = announcer
+        self._backoff = backoff
+
+    def look(self, now: datetime) -> None:
+        status = self._client.status()
+        if status is None:
+            text = f"there is no connector {self._client.name}; `tidemark connector apply` makes it"
+            self._announcer.look("task_failed", text, now)
+            return
+        self._publish(status)
+        text = f"{status.name} has FAILED: {status.failure or 'no reason given'}"
+        self._announcer.look("task_failed", text if status.failed else None, now)
+        if status.running:
+            self._backoff.well(status.name, now.timestamp())
+        elif status.failed:
+            self._restart(status, now)
+
+    def _restart(self, status: ConnectorStatus, now: datetime) -> None:
+        if self._announcer.is_raised("postgres_down") or self._announcer.is_raised("kafka_down"):
+            return  # it would only fail again
+        if not self._backoff.due(status.name, now.timestamp()):
+            return
+        attempt = self._backoff.restarted(status.name, now.timestamp())
+        log.warning("restarting", connector=status.name, attempt=attempt, reason=status.failure)
+        self._client.restart()
+        gauges.TASK_RESTARTS.labels("failed").inc()
+
+    def _publish(self, status: ConnectorStatus) -> None:
+        gauges.CONNECTOR_RUNNING.set(status.state == "RUNNING")
+        for task in status.tasks:
+            gauges.TASK_RUNNING.labels(str(task.id)).set(task.state == "RUNNING")
+
+
+class FlowCheck:
+    """The log: lag, dead letters, and a connector that says RUNNING while nothing comes.
+
+    Debezium's own heartbeat makes a change each second, so a heartbeat topic that stands still
+    while PostgreSQL and Kafka answer means that the connector is stuck.
+    """
+
+    name, part = "flow", "kafka"
+
+    def __init__(
+        self,
+        settings: WatchSettings,
+        client: ConnectClient,
+        announcer: Announcer,
+        backoff: Backoff,
+    ) -> None:
+        self.period_s = 2 * settings.watch_period_s
+        self._settings = settings
+        self._client = client
+        self._announcer = announcer
+        self._backoff = backoff
+        self._beats = Standstill()
+        self._letters: deque[tuple[datetime, int]] = deque()
+
+    def look(self, now: datetime) -> None:
+        try:
+            flow = probes.flow(self._settings)
+        except Exception:
+            self._beats.forget()  # Kafka was away: that nothing came has its reason
+            raise
+        for topic, messages in flow.lag.items():
+            gauges.CONSUMER_LAG.labels(topic).set(messages)
+        gauges.DEAD_LETTERS.set(flow.dead_letters)
+        self._announcer.look("dead_letters", self._new_letters(flow.dead_letters, now), now)
+        self._announcer.look("connector_stuck", self._stuck(flow.beats, now), now)
+
+    def _new_letters(self, count: int, now: datetime) -> str | None:
+        self._letters.append((now, count))
+        while now - self._letters[0][0] > LATELY:
+            self._letters.popleft()
+        new = count - self._letters[0][1]
+        return f"{new} new within five minutes, {count} in all" if new > 0 else None
+
+    def _stuck(self, beats: int, now: datetime) -> str | None:
+        if self._announcer.is_raised("postgres_down"):
+            self._beats.forget()
+            return None
+        still_s = self._beats.seconds(beats, now)
+        if still_s < self._settings.watch_stuck_s:
+            self._backoff.well(STUCK, now.timestamp())
+            return None
+        status = self._client.status()
+        if status is None or not status.running:
+            return None  # ConnectorCheck's business, or a person stopped it
+        if self._backoff.due(STUCK, now.timestamp()):
+            self._backoff.restarted(STUCK, now.timestamp())
+            log.warning("restarting", connector=status.name, reason="RUNNING, and nothing comes")
+            for task in status.tasks:
+                self._client.restart_task(task.id)
+            gauges.TASK_RESTARTS.labels(STUCK).inc()
+        return f"{status.name} says RUNNING, and nothing has come for {still_s:.0f} s"

@@ -1,0 +1,94 @@
+"""The watch: small checks, each in its own thread on its own period, none disturbing another."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+
+from cdc.connector import ConnectClient
+from runtime import metrics
+from runtime.shutdown import Shutdown
+from watch import gauges
+from watch.alarms import Alarms
+from watch.announcer import Announcer
+from watch.checks import Check, HeartbeatCheck, PartitionsCheck, QuarantineCheck, SlotCheck
+from watch.flow import ConnectorCheck, FlowCheck
+from watch.restarts import Backoff
+from watch.settings import WatchSettings
+from watch.store import Store
+
+log = structlog.get_logger(__name__)
+
+RETRY_S: Final = 15.0  # a check that failed does not wait for the whole of a long period
+END_WITHIN_S: Final = 5.0
+
+
+def run(settings: WatchSettings, shutdown: Shutdown) -> None:
+    """Watch until the end is asked for."""
+    metrics.serve(settings.watch_metrics_port)
+    store = Store(settings)
+    announcer = Announcer(Alarms(), store)
+    threads = [
+        threading.Thread(
+            target=keep, args=(check, announcer, shutdown), name=check.name, daemon=True
+        )
+        for check in checks(settings, store, announcer)
+    ]
+    for thread in threads:
+        thread.start()
+    log.info("watching", checks=len(threads), period_s=settings.watch_period_s)
+    while not shutdown.wait(3600):
+        pass
+    deadline = time.monotonic() + END_WITHIN_S
+    for thread in threads:  # one that hangs in a call is left behind: daemon threads end with us
+        thread.join(max(0.0, deadline - time.monotonic()))
+    log.info("ended")
+
+
+def checks(settings: WatchSettings, store: Store, announcer: Announcer) -> Sequence[Check]:
+    """All checks; connector and flow share one client and one memory of restarts."""
+    client = ConnectClient(settings)
+    backoff = Backoff(
+        settings.watch_restart_first_s,
+        settings.watch_restart_limit_s,
+        settings.watch_restart_forget_s,
+    )
+    return (
+        SlotCheck(settings, store, announcer),
+        PartitionsCheck(settings, store, announcer),
+        QuarantineCheck(settings, store, announcer),
+        ConnectorCheck(settings, client, announcer, backoff),
+        FlowCheck(settings, client, announcer, backoff),
+        HeartbeatCheck(settings, announcer, datetime.now(UTC)),
+    )
+
+
+def keep(check: Check, announcer: Announcer, shutdown: Shutdown) -> None:
+    """Make rounds of a check until the end is asked for, whatever the check raises."""
+    failing = False
+    while True:
+        complaint = one_round(check)
+        if check.part is not None:
+            announcer.look(f"{check.part}_down", complaint, datetime.now(UTC))
+        if complaint and not failing:
+            log.warning("a check fails", check=check.name, reason=complaint)
+        failing = complaint is not None
+        if shutdown.wait(min(check.period_s, RETRY_S) if failing else check.period_s):
+            return
+
+
+def one_round(check: Check) -> str | None:
+    """One round; why it could not be made, None where it could."""
+    try:
+        check.look(datetime.now(UTC))
+    except Exception as error:  # noqa: BLE001 - one check's failure, of any kind, is its own
+        gauges.CHECK_FAILURES.labels(check.name).inc()
+        lines = str(error).strip().splitlines()
+        return lines[0] if lines else type(error).__name__
+    gauges.CHECK_AT.labels(check.name).set_to_current_time()
+    return None

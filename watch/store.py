@@ -1,0 +1,183 @@
+"""What the watch asks of PostgreSQL and tells it: slot, partitions, alarms, counts.
+
+The only user of psycopg in this folder. Every call is one short statement with a time limit; a
+lost connection is opened again by the next call.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg2
+from psycopg2 import extensions
+from psycopg2.extras import execute_values
+from psycopg2.sql import SQL, Identifier
+
+from cdc.readings import Count
+from contracts.naming import SCHEMA, Role
+from runtime.endpoints import PostgresEndpoint
+from watch.alarms import KIND, VENUE, Transition
+from watch.errors import StoreRefused, StoreUnavailable
+
+COUNTED_UP_TO = 2_000_000  # rows; above it the planner's estimate has to do
+
+_SLOT = """
+SELECT active, wal_status, safe_wal_size,
+       pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint,
+       pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::bigint,
+       (SELECT nullif(setting::bigint, -1) << 20 FROM pg_settings
+         WHERE name = 'max_slot_wal_keep_size')
+  FROM pg_replication_slots WHERE slot_name = %s
+"""
+_OPEN_ALARMS = """
+SELECT name, message, at FROM (
+  SELECT DISTINCT ON (split_part(message, ':', 1))
+         split_part(message, ':', 1) AS name, message, at, severity
+    FROM events WHERE venue = %s AND kind = %s
+   ORDER BY split_part(message, ':', 1), at DESC, id DESC) AS newest
+ WHERE severity <> 'info'
+"""
+_ESTIMATES = """
+SELECT name, sum(greatest(c.reltuples, 0))::bigint
+  FROM unnest(%s::text[]) AS name, pg_partition_tree(to_regclass(%s || '.' || name)) AS t
+  JOIN pg_class AS c ON c.oid = t.relid WHERE t.isleaf GROUP BY name
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slot:
+    """A replication slot as PostgreSQL sees it; sizes in bytes of WAL.
+
+    `retained`: kept on disk for it; `behind`: not yet confirmed by Debezium; `safe`: what may
+    still be written before it is lost; `keep`: the limit, both None where there is no limit.
+    """
+
+    active: bool
+    wal_status: str  # reserved, extended, unreserved, lost
+    safe: int | None
+    retained: int | None
+    behind: int | None
+    keep: int | None
+
+
+class Store:
+    """One connection, shared by the threads of the watch one call at a time."""
+
+    def __init__(
+        self, settings: PostgresEndpoint, role: str = Role.WATCH, timeout_s: float = 5
+    ) -> None:
+        self._settings = settings
+        self._role = role
+        self._timeout_s = timeout_s
+        self._connection: extensions.connection | None = None
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        with self._lock:
+            self._drop()
+
+    def slot(self, name: str) -> Slot | None:
+        """The slot, None where there is none of that name."""
+        with self._cursor() as cursor:
+            cursor.execute(_SLOT, (name,))
+            row = cursor.fetchone()
+        if row is None:
+            return None
+        active, status, safe, retained, behind, keep = row
+        return Slot(
+            active=active,
+            wal_status=status or "lost",
+            safe=safe,
+            retained=retained,
+            behind=behind,
+            keep=keep,
+        )
+
+    def ensure_partitions(self, days_ahead: int) -> int:
+        """Make the partitions of today and the next days; returns how many were missing."""
+        with self._cursor() as cursor:
+            cursor.execute("SELECT ensure_partitions(%s)", (days_ahead,))
+            (made,) = cursor.fetchone() or (0,)
+        return int(made)
+
+    def tell(self, transitions: Sequence[Transition]) -> None:
+        """Write alarms as rows of `events`, with the times at which they turned."""
+        rows = [(VENUE, t.at, KIND, t.severity, t.message) for t in transitions]
+        with self._cursor() as cursor:
+            execute_values(
+                cursor,
+                "INSERT INTO events (venue, at, kind, severity, message) VALUES %s",
+                rows,
+                template="(%s, date_trunc('milliseconds', %s::timestamptz), %s, %s, %s)",
+            )
+
+    def open_alarms(self) -> list[tuple[str, str, datetime]]:
+        """(alarm, what is the matter, since when) of those raised and not yet cleared."""
+        with self._cursor() as cursor:
+            cursor.execute(_OPEN_ALARMS, (VENUE, KIND))
+            return [
+                (name, message.partition(": ")[2], at) for name, message, at in cursor.fetchall()
+            ]
+
+    def quarantined(self, within: timedelta) -> int:
+        """Rows that went to quarantine lately."""
+        with self._cursor() as cursor:
+            cursor.execute(
+                "SELECT count(*) FROM quarantine WHERE received_at > now() - %s", (within,)
+            )
+            (rows,) = cursor.fetchone() or (0,)
+        return int(rows)
+
+    def counts(self, tables: Sequence[str]) -> dict[str, Count]:
+        """Rows of each table that exists: counted where it is small, else estimated."""
+        with self._cursor() as cursor:
+            cursor.execute(_ESTIMATES, (list(tables), SCHEMA))
+            estimates: dict[str, int] = dict(cursor.fetchall())
+        return {table: self._count(table, rows) for table, rows in estimates.items()}
+
+    def _count(self, table: str, estimate: int) -> Count:
+        if estimate > COUNTED_UP_TO:
+            return Count(rows=estimate, exact=False)
+        try:
+            with self._cursor() as cursor:
+                cursor.execute(SQL("SELECT count(*) FROM {}").format(Identifier(SCHEMA, table)))
+                (rows,) = cursor.fetchone() or (0,)
+        except StoreUnavailable:  # the time was up: the estimate has to do
+            return Count(rows=estimate, exact=False)
+        return Count(rows=int(rows), exact=True)
+
+    @contextmanager
+    def _cursor(self) -> Iterator[Any]:
+        with self._lock:
+            try:
+                with self._open().cursor() as cursor:
+                    yield cursor
+            except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+                self._drop()
+                raise StoreUnavailable(_first_line(error)) from error
+            except psycopg2.Error as error:
+                raise StoreRefused(
+                    f"{_first_line(error)}; `tidemark migrate` brings schema and rights up to date"
+                ) from error
+
+    def _open(self) -> extensions.connection:
+        if self._connection is None or self._connection.closed:
+            dsn: dict[str, Any] = self._settings.postgres_dsn(self._role)
+            dsn["options"] += f" -c statement_timeout={int(self._timeout_s * 1000)}"
+            self._connection = psycopg2.connect(**dsn)
+            self._connection.autocommit = True
+        return self._connection
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _first_line(error: psycopg2.Error) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
