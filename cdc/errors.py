@@ -2,7 +2,9 @@
 
     CdcError
     ├── Retryable                 the same thing may work later: wait, then do it again
-    │   └── Unreachable           Kafka, Connect, PostgreSQL or Cassandra does not answer
+    │   ├── Unreachable           Kafka, Connect, PostgreSQL or Cassandra does not answer
+    │   ├── ConnectorNotRunning   the connector or its task does not run
+    │   └── FenceTimeout          a stage did not reach a fence in time
     ├── Poison                    this one event never works: dead letter, the rest flows
     │   ├── Undecodable           no change event: not JSON, cut, a field missing, a wrong type
     │   ├── Unrepresentable       a value that Cassandra cannot hold (NaN, infinity, out of range)
@@ -16,6 +18,9 @@
         ├── SchemaMismatch        Cassandra's tables are not those of the routes
         ├── AccessDenied          a password or a grant is wrong
         ├── MigrationChanged      an applied .cql file is not what it was
+        ├── PreflightRefused      replication would lose or shadow rows if it started
+        ├── ConnectRefused        Connect does not accept what it was told
+        ├── TopicMismatch         a topic is not as it must be
         └── DeadLetterLost        a dead letter could not be stored
 
 Messages are one line, say what to do, and hold neither payload nor secret.
@@ -40,6 +45,23 @@ class Retryable(CdcError):
 
 class Unreachable(Retryable):
     """An outside part does not answer."""
+
+
+class ConnectorNotRunning(Retryable):
+    """The connector or its task does not run."""
+
+    def __init__(self, name: str, state: str, reason: str) -> None:
+        why = reason or "see the log of Connect (`tidemark logs connect`)"
+        super().__init__(f"connector {name} does not run ({state}): {why}")
+        self.state = state
+
+
+class FenceTimeout(Retryable):
+    """A stage did not reach a fence in time; `stage` says which one is behind."""
+
+    def __init__(self, stage: str, timeout_s: float, detail: str) -> None:
+        super().__init__(f"{stage} did not reach the fence within {timeout_s:.0f} s: {detail}")
+        self.stage = stage
 
 
 class Poison(CdcError):
@@ -120,6 +142,22 @@ class AccessDenied(Fatal):
 
 class MigrationChanged(Fatal):
     """An applied migration file changed or vanished."""
+
+
+class PreflightRefused(Fatal):
+    """Replication would lose or shadow rows if it started; `code` is the finding's short name."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class ConnectRefused(Fatal):
+    """Connect does not accept what it was told."""
+
+
+class TopicMismatch(Fatal):
+    """A topic is not as it must be."""
 
 
 class DeadLetterLost(Fatal):

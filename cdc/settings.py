@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -29,6 +30,21 @@ class CdcSettings(KafkaEndpoint, ConnectEndpoint, CassandraEndpoint, PostgresEnd
         default="__tidemark_unchanged_7f3e9ac1d0b24c58__",
         min_length=16,
         description="What Debezium sends for an unchanged TOAST value; no real value may equal it",
+    )
+
+    # Debezium on Connect; the addresses as Connect sees them, where that differs from here
+    connect_postgres_host: str | None = None
+    connect_postgres_port: Port | None = Field(default=None, ge=1, le=65535)
+    connect_secrets_dir: Path | None = None
+    topic_partitions: int = Field(default=4, ge=1, le=1000, description="of each data topic")
+    topic_retention_days: int = Field(
+        default=7, ge=1, le=3650, description="how long the sink may be away and lose nothing"
+    )
+
+    # Verification
+    fence_timeout_s: float = Field(default=60.0, gt=0, description="of each stage of a fence")
+    verify_rounds: int = Field(
+        default=8, ge=1, le=100, description="looks at a row that keeps changing before giving up"
     )
 
     # Kafka

@@ -1,0 +1,247 @@
+"""PostgreSQL as replication reads it: its identity, the slot, rows to compare, the fence's beat.
+
+Logs in as tidemark_repair: SELECT on every published table, INSERT on the heartbeat. Everything
+here is one short statement in its own transaction, except the streams of verification.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Self
+
+import psycopg2
+from psycopg2.extras import execute_values
+
+from cdc.compare import Row
+from cdc.errors import AccessDenied, Unreachable
+from cdc.mapping import Kind
+from cdc.selection import Selection
+from cdc.settings import CdcSettings
+from contracts.naming import SCHEMA, Role
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+STREAM_ROWS = 5000  # rows a fetch of a server-side cursor
+FENCE_SOURCE = "fence"
+
+Version = tuple[Row, str]  # a row and its xmin: equal versions are the same write
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slot:
+    """The replication slot; LSNs as numbers."""
+
+    name: str
+    plugin: str
+    database: str
+    wal_status: str
+    confirmed_flush_lsn: int
+    synced: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Publication:
+    """The publication, with the roots of partitioned tables as it names them."""
+
+    tables: frozenset[str]
+    via_root: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """What decides whether LSNs of this cluster may follow those of another time."""
+
+    system_identifier: str
+    timeline: int
+    wal_level: str
+
+
+class SourceDatabase:
+    """A connection as tidemark_repair. Errors: Unreachable, AccessDenied. Not thread-safe."""
+
+    def __init__(self, settings: CdcSettings, role: str = Role.REPAIR) -> None:
+        self._where = f"{settings.postgres_host}:{settings.postgres_port}"
+        with self._speaking():
+            dsn: dict[str, Any] = settings.postgres_dsn(role)
+            self._connection = psycopg2.connect(**dsn)
+            self._connection.autocommit = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    @contextmanager
+    def _speaking(self) -> Iterator[None]:
+        try:
+            yield
+        except psycopg2.errors.InsufficientPrivilege as error:
+            raise AccessDenied(f"{_line(error)}; run `tidemark migrate`") from error
+        except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+            text = _line(error)
+            if "authentication failed" in text:
+                raise AccessDenied(f"PostgreSQL at {self._where}: {text}") from error
+            raise Unreachable(f"PostgreSQL at {self._where} does not answer: {text}") from error
+
+    def _rows(self, statement: str, values: Sequence[object] = ()) -> list[Row]:
+        with self._speaking(), self._connection.cursor() as cursor:
+            cursor.execute(statement, values)
+            rows: list[Row] = cursor.fetchall()
+            return rows
+
+    def _row(self, statement: str, values: Sequence[object] = ()) -> Row:
+        return self._rows(statement, values)[0]
+
+    # What the preflight asks
+
+    def server(self) -> Server:
+        """Identity of the cluster; the timeline is that of the WAL being written."""
+        identifier, timeline, wal_level = self._row(
+            "SELECT system_identifier::text, left(pg_walfile_name(pg_current_wal_lsn()), 8), "
+            "current_setting('wal_level') FROM pg_control_system()"
+        )
+        return Server(system_identifier=identifier, timeline=int(timeline, 16), wal_level=wal_level)
+
+    def slot(self, name: str) -> Slot | None:
+        """The slot of that name, None where there is none."""
+        rows = self._rows(
+            "SELECT slot_name, plugin, database, wal_status, "
+            "(confirmed_flush_lsn - '0/0')::bigint, synced "
+            "FROM pg_replication_slots WHERE slot_name = %s",
+            (name,),
+        )
+        for slot_name, plugin, database, wal_status, flushed, synced in rows:
+            return Slot(
+                name=slot_name,
+                plugin=plugin,
+                database=database,
+                wal_status=wal_status,
+                confirmed_flush_lsn=flushed or 0,
+                synced=synced,
+            )
+        return None
+
+    def publication(self, name: str) -> Publication | None:
+        """The publication of that name, None where there is none."""
+        found = self._rows("SELECT pubviaroot FROM pg_publication WHERE pubname = %s", (name,))
+        if not found:
+            return None
+        tables = self._rows(
+            "SELECT tablename FROM pg_publication_tables WHERE pubname = %s AND schemaname = %s",
+            (name, SCHEMA),
+        )
+        return Publication(tables=frozenset(name for (name,) in tables), via_root=found[0][0])
+
+    def replica_identities(self, tables: Iterable[str]) -> dict[str, str]:
+        """Replica identity (d, n, f, i) of these tables and of each of their partitions."""
+        return dict(
+            self._rows(
+                "SELECT c.relname, c.relreplident::text FROM pg_class c "
+                "JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = %s "
+                "LEFT JOIN pg_inherits i ON i.inhrelid = c.oid "
+                "LEFT JOIN pg_class p ON p.oid = i.inhparent "
+                "WHERE c.relkind IN ('r', 'p') AND coalesce(p.relname, c.relname) = ANY(%s)",
+                (SCHEMA, list(tables)),
+            )
+        )
+
+    # The fence
+
+    def beat(self) -> datetime:
+        """Commit a heartbeat of the fence and return its time."""
+        while True:
+            beats = self._rows(
+                "INSERT INTO public.heartbeat (source) VALUES (%s) "
+                "ON CONFLICT DO NOTHING RETURNING beat_at",
+                (FENCE_SOURCE,),
+            )
+            if beats:
+                beat_at: datetime = beats[0][0]
+                return beat_at
+            time.sleep(0.001)  # two fences in one millisecond
+
+    def insert_lsn(self) -> int:
+        """Where the next WAL record goes."""
+        lsn: int = self._row("SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint")[0]
+        return lsn
+
+    # What verification reads
+
+    def live_days(self, table: str) -> frozenset[date]:
+        """Days of a partitioned table that were never dropped: a row missing there is missing."""
+        rows = self._rows(
+            "SELECT day FROM (SELECT to_date(right(c.relname, 8), 'YYYYMMDD') AS day "
+            "FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid "
+            "WHERE i.inhparent = %s::regclass AND c.relname ~ '_p[0-9]{8}$') partitions "
+            "WHERE day NOT IN (SELECT day FROM public.dropped_days WHERE table_name = %s)",
+            (f"{SCHEMA}.{table}", table),
+        )
+        return frozenset(day for (day,) in rows)
+
+    def days(self, table: str) -> list[date]:
+        """Days that a partitioned table holds, made again or not, oldest first."""
+        rows = self._rows(
+            "SELECT to_date(right(c.relname, 8), 'YYYYMMDD') FROM pg_inherits i "
+            "JOIN pg_class c ON c.oid = i.inhrelid "
+            "WHERE i.inhparent = %s::regclass AND c.relname ~ '_p[0-9]{8}$' ORDER BY 1",
+            (f"{SCHEMA}.{table}",),
+        )
+        return [day for (day,) in rows]
+
+    def estimated_rows(self, table: str) -> int:
+        """The planner's idea of a table's rows, partitions summed; for progress only."""
+        (count,) = self._row(
+            "SELECT coalesce(sum(greatest(c.reltuples, 0)), 0)::bigint FROM pg_class c "
+            "LEFT JOIN pg_inherits i ON i.inhrelid = c.oid "
+            "WHERE c.oid = %s::regclass OR i.inhparent = %s::regclass",
+            (f"{SCHEMA}.{table}", f"{SCHEMA}.{table}"),
+        )
+        return int(count)
+
+    def stream(self, selection: Selection, day: date | None = None) -> Iterator[Row]:
+        """Rows of a route, sorted, of one day or all, by a server-side cursor."""
+        bounds = () if day is None else (_start(day), _start(day + timedelta(days=1)))
+        statement = selection.everything if day is None else selection.day
+        with self._speaking():
+            self._connection.autocommit = False
+            try:
+                with self._connection.cursor("verify") as cursor:
+                    cursor.itersize = STREAM_ROWS
+                    cursor.execute(statement, bounds)
+                    yield from cursor
+            finally:
+                if not self._connection.closed:
+                    self._connection.rollback()
+                    self._connection.autocommit = True
+
+    def by_keys(self, selection: Selection, keys: Sequence[Row]) -> dict[Row, Version]:
+        """Rows of these keys that exist, with their versions."""
+        bound = [tuple(_bindable(selection, key)) for key in keys]
+        with self._speaking(), self._connection.cursor() as cursor:
+            rows = execute_values(cursor, selection.by_keys, bound, page_size=1000, fetch=True)
+        width = selection.order.width
+        return {row[:width]: (row[:-1], row[-1]) for row in rows}
+
+
+def _bindable(selection: Selection, key: Row) -> Iterator[object]:
+    """Key values as PostgreSQL takes them: times are ms since the epoch in rows."""
+    for column, value in zip(selection.key, key, strict=True):
+        kind = selection.route.source.field_of(str(column.source)).kind
+        yield EPOCH + timedelta(milliseconds=value) if kind is Kind.TIMESTAMP else value
+
+
+def _start(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def _line(error: Exception) -> str:
+    """An error of PostgreSQL in a line."""
+    return " ".join(str(error).split()) or type(error).__name__

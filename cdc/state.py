@@ -1,0 +1,98 @@
+"""What replication remembers about itself, in Cassandra (cassandra/0002_cdc_state.cql).
+
+`cdc_state` has a row a generation: the PostgreSQL cluster, slot and topics that its positions are
+counted in. `sink_positions` is what the sink has had acknowledged, which fences wait for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from contracts.naming import SINK_GROUP
+
+Session = Any  # cassandra.cluster.Session, which ships no types
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    """One generation of positions. `snapshot_lsn` is None until its snapshot is complete."""
+
+    generation: int
+    system_identifier: str
+    timeline: int
+    slot: str
+    topic_prefix: str
+    placeholder: str
+    snapshot_lsn: int | None = None
+
+
+def recall(session: Session) -> dict[int, Generation]:
+    """Every generation that this keyspace has seen, by number."""
+    rows = session.execute(
+        "SELECT generation, system_identifier, timeline, slot, topic_prefix, placeholder, "
+        "snapshot_lsn FROM cdc_state"
+    )
+    return {
+        row.generation: Generation(
+            generation=row.generation,
+            system_identifier=row.system_identifier,
+            timeline=row.timeline,
+            slot=row.slot,
+            topic_prefix=row.topic_prefix,
+            placeholder=row.placeholder,
+            snapshot_lsn=row.snapshot_lsn,
+        )
+        for row in rows
+        if row.system_identifier is not None  # deleted and half-written rows remember nothing
+    }
+
+
+def remember(session: Session, state: Generation) -> None:
+    """Keep a generation, at its first start and after an accepted change of timeline."""
+    session.execute(
+        "INSERT INTO cdc_state (generation, system_identifier, timeline, slot, topic_prefix, "
+        "placeholder, started_at) VALUES (%s, %s, %s, %s, %s, %s, %s)",
+        (
+            state.generation,
+            state.system_identifier,
+            state.timeline,
+            state.slot,
+            state.topic_prefix,
+            state.placeholder,
+            datetime.now(UTC),
+        ),
+    )
+
+
+def snapshot_completed(session: Session, generation: int, lsn: int) -> None:
+    """Record that the initial snapshot is complete; snapshot rows of another LSN must then halt."""
+    session.execute(
+        "UPDATE cdc_state SET snapshot_lsn = %s WHERE generation = %s", (lsn, generation)
+    )
+
+
+def publish_positions(
+    session: Session, positions: Mapping[tuple[str, int], int], group: str = SINK_GROUP
+) -> None:
+    """Publish {(topic, partition): next offset}: everything before it Cassandra has acknowledged.
+
+    The offset is its own write timestamp, so a zombie or a clock that leaps cannot take it back.
+    """
+    now = datetime.now(UTC)
+    for (topic, partition), offset in positions.items():
+        session.execute(
+            "INSERT INTO sink_positions (group_id, topic, partition, next_offset, at) "
+            "VALUES (%s, %s, %s, %s, %s) USING TIMESTAMP %s",
+            (group, topic, partition, offset, now, offset),
+        )
+
+
+def positions(session: Session, group: str = SINK_GROUP) -> dict[tuple[str, int], int]:
+    """The published next offsets by (topic, partition)."""
+    rows = session.execute(
+        "SELECT topic, partition, next_offset FROM sink_positions WHERE group_id = %s", (group,)
+    )
+    return {(row.topic, row.partition): row.next_offset for row in rows}
