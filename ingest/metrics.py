@@ -1,0 +1,34 @@
+"""What ingestion says about itself on TIDEMARK_INGEST_METRICS_PORT (default 19101).
+
+`tidemark status` reads tidemark_ingest_ban_until_seconds, …_ban_status, …_quarantined_total,
+…_last_write_seconds, …_spool_bytes and …_used_weight.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_NAME = "tidemark_ingest"
+
+REQUESTS = Counter(
+    f"{_NAME}_requests_total", "Requests by endpoint and outcome", ("endpoint", "status")
+)
+REQUEST_SECONDS = Histogram(
+    f"{_NAME}_request_seconds", "From sending to the whole body", ("endpoint",)
+)
+USED_WEIGHT = Gauge(f"{_NAME}_used_weight", "Weight used in this minute, as the exchange says")
+WEIGHT_LIMIT = Gauge(f"{_NAME}_weight_limit", "Weight a minute that the exchange allows")
+BAN_UNTIL = Gauge(
+    f"{_NAME}_ban_until_seconds", "End of the silence the exchange demands, Unix time; 0 without"
+)
+BAN_STATUS = Gauge(f"{_NAME}_ban_status", "The answer that demanded it: 429, 418, 403 or 451")
+ROWS = Counter(f"{_NAME}_rows_total", "Rows written, by table", ("table",))
+QUARANTINED = Counter(f"{_NAME}_quarantined_total", "Rows set aside, by endpoint", ("endpoint",))
+WRITE_SECONDS = Histogram(f"{_NAME}_write_seconds", "One transaction of the writer")
+WRITE_FAILURES = Counter(f"{_NAME}_write_failures_total", "Transactions to be tried again")
+LAST_WRITE = Gauge(f"{_NAME}_last_write_seconds", "When the last transaction ended, Unix time")
+SPOOL_BYTES = Gauge(f"{_NAME}_spool_bytes", "Answers that wait for PostgreSQL")
+SPOOL_BATCHES = Gauge(f"{_NAME}_spool_batches", "Batches that wait for PostgreSQL")
+SKIPPED = Counter(f"{_NAME}_skipped_polls_total", "Polls left out, by reason", ("reason",))
+GAPS = Counter(f"{_NAME}_gaps_total", "Holes in a stream, by stream and state", ("stream", "state"))
+POLLED_SYMBOLS = Gauge(f"{_NAME}_polled_symbols", "Watched symbols that are TRADING")

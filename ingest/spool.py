@@ -1,0 +1,51 @@
+"""What was fetched and is not yet written: a queue bounded by the bytes of the answers in it.
+
+It outlasts a short absence of PostgreSQL. When it is full, whoever puts waits, so polling pauses by
+itself and goes on when there is room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Generic, TypeVar
+
+from ingest import metrics
+
+Item = TypeVar("Item")
+
+
+class Spool(Generic[Item]):
+    """First in, first out; for one event loop."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit = limit_bytes
+        self._items: deque[tuple[Item, int]] = deque()
+        self._bytes = 0
+        self._changed = asyncio.Condition()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    async def put(self, item: Item, size: int) -> None:
+        """Append; wait while it is full. An item larger than the limit fits when alone."""
+        async with self._changed:
+            await self._changed.wait_for(
+                lambda: not self._items or self._bytes + size <= self._limit
+            )
+            self._items.append((item, size))
+            self._account(size)
+
+    async def take(self, limit: int) -> list[Item]:
+        """The oldest items, at least one, at most `limit`; waits while there is none."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: len(self._items) > 0)
+            taken = [self._items.popleft() for _ in range(min(limit, len(self._items)))]
+            self._account(-sum(size for _, size in taken))
+            return [item for item, _ in taken]
+
+    def _account(self, size: int) -> None:
+        self._bytes += size
+        metrics.SPOOL_BYTES.set(self._bytes)
+        metrics.SPOOL_BATCHES.set(len(self._items))
+        self._changed.notify_all()

@@ -1,0 +1,42 @@
+"""Which trades of a symbol are new, and which ids are missing between them; pure.
+
+Trade ids of one symbol rise by one. Time never identifies a trade: many fall into one millisecond.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+
+from contracts.market import Trade
+
+
+class Tape:
+    """The last trade id taken of each symbol of one venue."""
+
+    def __init__(self, last_ids: Mapping[str, int]) -> None:
+        """`last_ids` are those that the database holds."""
+        self._last = dict(last_ids)
+
+    def last_id(self, symbol: str) -> int | None:
+        """The last id taken; None before the first page."""
+        return self._last.get(symbol)
+
+    def fresh(self, symbol: str, page: Iterable[Trade]) -> list[Trade]:
+        """The trades not taken before, by rising id, each once."""
+        last = self._last.get(symbol, -1)
+        by_id = {trade.trade_id: trade for trade in page if trade.trade_id > last}
+        return [by_id[trade_id] for trade_id in sorted(by_id)]
+
+    def holes(self, symbol: str, fresh: Sequence[Trade]) -> list[range]:
+        """Ranges of ids that are missing before and between fresh trades (rising ids)."""
+        ids = [trade.trade_id for trade in fresh]
+        last = self._last.get(symbol)
+        if last is not None:
+            ids.insert(0, last)
+        return [range(a + 1, b) for a, b in pairwise(ids) if b > a + 1]
+
+    def take(self, symbol: str, fresh: Sequence[Trade]) -> None:
+        """Remember that these were handed on."""
+        if fresh:
+            self._last[symbol] = max(fresh[-1].trade_id, self._last.get(symbol, -1))
