@@ -1,7 +1,9 @@
 """How alembic reaches PostgreSQL, and what it compares the tables with.
 
-The settings are the process's own, or `config.attributes["settings"]` where `tidemark migrate` and
-tests hand some over. All pending revisions run in one transaction: they are there together, or not.
+All pending revisions run in one transaction: they are there together, or not at all. What
+`tidemark migrate` and tests hand over in `config.attributes`: `settings`, a PostgresEndpoint
+(default: the process's own), and `on_step`, called with the document line of each revision that
+ran. `at` is handed back: the revision that the database now has.
 """
 
 from __future__ import annotations
@@ -10,7 +12,10 @@ import logging
 import re
 
 from alembic import context
-from sqlalchemy import URL, create_engine, text
+from alembic.runtime.migration import MigrationInfo
+from alembic.util import CommandError
+from sqlalchemy import URL, Connection, create_engine, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from contracts.naming import Role
@@ -47,11 +52,21 @@ def is_ours(name: str | None, kind: str, _parents: object) -> bool:
     return not (kind == "table" and name is not None and PARTITION.search(name))
 
 
+def tell(*, step: MigrationInfo, **_: object) -> None:
+    """Hand the first line of a revision that ran to whoever wants to print it."""
+    on_step = context.config.attributes.get("on_step")
+    if on_step is not None:
+        revision = step.up_revision
+        verb = "upgraded to" if step.is_upgrade else "went back from"
+        on_step(f"{verb} {revision.revision}: {revision.doc}")
+
+
 OPTIONS = {
     "target_metadata": metadata,
     "include_name": is_ours,
     "compare_type": True,
     "compare_server_default": True,
+    "on_version_apply": tell,
 }
 
 
@@ -62,15 +77,26 @@ def run_offline() -> None:
         context.run_migrations()
 
 
-def run_online() -> None:
+def run_on(connection: Connection) -> None:
     """Run the revisions, alone, in one transaction."""
-    engine = create_engine(address(), poolclass=NullPool)
-    with engine.connect() as connection:
-        context.configure(connection=connection, **OPTIONS)
-        with context.begin_transaction():
-            connection.execute(text(f"SELECT pg_advisory_xact_lock({ONE_AT_A_TIME})"))
-            connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'"))
-            context.run_migrations()
+    context.configure(connection=connection, **OPTIONS)
+    with context.begin_transaction():
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({ONE_AT_A_TIME})"))
+        connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'"))
+        context.run_migrations()
+        context.config.attributes["at"] = context.get_context().get_current_revision()
+
+
+def run_online() -> None:
+    """Connect and run; a failure is one message without statement or traceback."""
+    where = settings()
+    name = f"{where.postgres_host}:{where.postgres_port}/{where.postgres_database}"
+    try:
+        with create_engine(address(), poolclass=NullPool).connect() as connection:
+            run_on(connection)
+    except DBAPIError as error:
+        reason = " ".join(str(error.orig).split())
+        raise CommandError(f"PostgreSQL at {name}: {reason}") from error
 
 
 if "settings" not in context.config.attributes:  # alembic was typed by a person
