@@ -9,7 +9,7 @@ import msgspec
 
 from contracts.market import Instrument, Rejected
 from ingest.binance.messages import Name
-from ingest.binance.rows import BadValueError, amounts, decode_whole, moment, reject
+from ingest.binance.rows import UNREADABLE, BadValueError, amounts, decode_whole, moment, reject
 from ingest.errors import BadAnswer
 
 
@@ -66,7 +66,7 @@ def exchange_info(body: bytes, venue: str) -> ExchangeInfo:
     for raw in info.symbols:
         try:
             instruments.append(_instrument(_symbol.decode(raw), venue, server_time))
-        except (msgspec.ValidationError, BadValueError) as error:
+        except (*UNREADABLE, BadValueError) as error:
             rejected.append(reject(venue, "exchangeInfo", str(error), raw))
     return ExchangeInfo(
         server_time=server_time,

@@ -14,6 +14,7 @@ import msgspec
 
 from contracts.market import Depth, Kline, Price, Trade
 from ingest.binance.rows import (
+    UNREADABLE,
     BadValueError,
     Parsed,
     amounts,
@@ -24,7 +25,7 @@ from ingest.binance.rows import (
     reject,
 )
 
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+Name = Annotated[str, msgspec.Meta(max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
@@ -40,7 +41,7 @@ def refusal(body: bytes) -> tuple[int, str] | None:
     """(code, message) of an error body such as {"code": -1121, "msg": "Invalid symbol."}."""
     try:
         answer = _refusal.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return None
     return answer.code, answer.msg
 
@@ -81,7 +82,7 @@ def depth(body: bytes, venue: str, symbol: str, observed_at: datetime) -> Parsed
         book = _book.decode(body)
         bids, asks = _levels(book.bids, "bid"), _levels(book.asks, "ask")
         _check_book(bids, asks)
-    except (msgspec.ValidationError, BadValueError) as error:
+    except (*UNREADABLE, BadValueError) as error:
         return Parsed([], [reject(venue, "depth", f"{symbol}: {error}", body)])
     row = Depth(
         venue=venue,

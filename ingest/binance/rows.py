@@ -34,6 +34,9 @@ _SIGNED = re.compile(rf"-?{_UNSIGNED_TEXT}(?:,-?{_UNSIGNED_TEXT})*")
 
 _ROWS = msgspec.json.Decoder(list[msgspec.Raw])
 
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""All that decoding hostile bytes can raise; the last by nesting without end."""
+
 
 class BadValueError(ValueError):
     """A value that breaks a rule; its text is the reason in quarantine."""
@@ -55,7 +58,7 @@ def read_rows(
     for raw in decode_whole(_ROWS, body, source=source, endpoint=endpoint):
         try:
             rows.append(read(raw))
-        except (msgspec.ValidationError, BadValueError) as error:
+        except (*UNREADABLE, BadValueError) as error:
             rejected.append(reject(source, endpoint, str(error), raw))
     return Parsed(rows, rejected)
 
@@ -66,7 +69,7 @@ def decode_whole(
     """Decode a whole body; BadAnswer with the body as evidence where that is impossible."""
     try:
         return decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         reason = _what_it_is(body) or f"not the expected JSON ({error})"
         raise BadAnswer(endpoint, reason, reject(source, endpoint, reason, body)) from error
 
