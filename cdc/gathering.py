@@ -1,0 +1,156 @@
+"""Writes gathered into batches of one Cassandra partition, with changes of one key coalesced. Pure.
+
+A batch of one partition is one mutation for Cassandra: cheap for both sides. Gathering goes on
+across polls, until a batch is full or has waited long enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from cdc.watermark import Span
+
+
+class Beat(msgspec.Struct, frozen=True, gc=False):
+    """When each stage saw a heartbeat: µs since the epoch, `produced_ms` in ms."""
+
+    source: str
+    committed_us: int
+    captured_us: int
+    produced_ms: int
+    received_us: int
+
+
+class Write(msgspec.Struct, gc=False):
+    """One statement of a batch. `statement` is its bytes in the protocol's BATCH message.
+
+    `partial`: some columns are UNSET, so it must not replace an older version of its row.
+    """
+
+    table: str
+    partition: bytes
+    clustering: bytes
+    timestamp: int
+    statement: bytes
+    span: Span | None
+    event: Any  # the Kafka message, kept whole for a dead letter
+    partial: bool = False
+    beat: Beat | None = None
+
+
+class Batch:
+    """Statements of one Cassandra partition, sent and acknowledged together.
+
+    `counts` says how many writes of each span it settles; `added` and `added_bytes` are what was
+    taken in for it. All three include writes that were coalesced away.
+    """
+
+    __slots__ = (
+        "added",
+        "added_bytes",
+        "attempts",
+        "counts",
+        "parent",
+        "partition",
+        "parts",
+        "table",
+        "writes",
+    )
+
+    def __init__(
+        self, table: str, partition: bytes, writes: list[Write], parent: Batch | None = None
+    ) -> None:
+        self.table = table
+        self.partition = partition
+        self.writes = writes
+        self.parent = parent
+        self.parts = 0
+        self.attempts = 0
+        self.added = 0
+        self.added_bytes = 0
+        self.counts: dict[Span, int] = {}
+
+    def split(self) -> tuple[Batch, Batch]:
+        """Two halves; the whole is settled when both are."""
+        middle = len(self.writes) // 2
+        self.parts = 2
+        halves = self.writes[:middle], self.writes[middle:]
+        first, second = (Batch(self.table, self.partition, half, self) for half in halves)
+        return first, second
+
+    def settle(self) -> Batch | None:
+        """Acknowledge; return the batch that was settled as a whole, None while parts are left."""
+        whole = self
+        while whole.parent is not None:
+            whole = whole.parent
+            whole.parts -= 1
+            if whole.parts:
+                return None
+        for span, count in whole.counts.items():
+            span.pending -= count
+        return whole
+
+
+class _Group:
+    """A batch in the making."""
+
+    __slots__ = ("added", "bytes", "counts", "newest", "others", "since")
+
+    def __init__(self, since: float) -> None:
+        self.since = since
+        self.newest: dict[bytes, Write] = {}
+        self.others: list[Write] = []
+        self.counts: dict[Span, int] = {}
+        self.added = 0
+        self.bytes = 0
+
+    def add(self, write: Write) -> None:
+        self.added += 1
+        self.bytes += len(write.statement)
+        if write.span is not None:
+            self.counts[write.span] = self.counts.get(write.span, 0) + 1
+        known = self.newest.setdefault(write.clustering, write)
+        if known is write:
+            return
+        if known.partial or write.partial or known.timestamp == write.timestamp:
+            self.others.append(write)  # Cassandra reconciles them
+        elif write.timestamp > known.timestamp:
+            self.newest[write.clustering] = write
+
+    def close(self, table: str, partition: bytes) -> Batch:
+        batch = Batch(table, partition, [*self.newest.values(), *self.others])
+        batch.counts, batch.added, batch.added_bytes = self.counts, self.added, self.bytes
+        return batch
+
+
+class Gathering:
+    """Batches in the making, by table and partition."""
+
+    def __init__(self, *, rows: int, bytes_: int) -> None:
+        self._rows = rows
+        self._bytes = bytes_
+        self._groups: dict[tuple[str, bytes], _Group] = {}
+
+    def add(self, write: Write, now: float) -> Iterator[Batch]:
+        """Take a write in; yield the batches that it filled."""
+        key = (write.table, write.partition)
+        group = self._groups.get(key)
+        if group is not None and group.bytes + len(write.statement) > self._bytes:
+            yield self._groups.pop(key).close(*key)
+            group = None
+        if group is None:
+            group = self._groups[key] = _Group(now)
+        group.add(write)
+        if group.added >= self._rows:
+            yield self._groups.pop(key).close(*key)
+
+    def take(self, older_than: float) -> list[Batch]:
+        """Close what has been gathered since before `older_than` (of the same clock)."""
+        due = [key for key, group in self._groups.items() if group.since <= older_than]
+        return [self._groups.pop(key).close(*key) for key in due]
+
+    def __len__(self) -> int:
+        return len(self._groups)

@@ -1,0 +1,144 @@
+"""The order of changes, as Cassandra's write timestamp: why any replay leaves the same rows.
+
+    ts = generation << 56 | phase << 55 | max(previous commit LSN, LSN) << 6 | min(rank, 511)
+
+- generation: which life of the database. LSNs start again low after initdb, restore or failover.
+- phase: 0 for rows of the initial snapshot, 1 for the stream, which always beats them.
+- max(…): only commit LSNs are globally ordered. A transaction that was open while another
+  committed has lower LSNs than it, although it commits later.
+- rank: the nth change of its key in its transaction; rows that share one LSN (COPY, delete + create
+  of a changed key) and those lifted to one commit LSN are told apart by it. LSNs are multiples
+  of 8, so shifted by 6 they leave 9 bits.
+
+Measured against every simpler formula under adversarial load: docs/decisions, write timestamps.
+Pure: no clock, no I/O.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+import msgspec
+
+from cdc.errors import Undecodable
+from contracts.change import Origin
+from contracts.naming import MAX_GENERATION
+
+GENERATION_SHIFT = 56
+PHASE_SHIFT = 55
+POSITION_SHIFT = 6
+MAX_RANK = 511
+MAX_LSN = 1 << (PHASE_SHIFT - POSITION_SHIFT)  # 562 TB of WAL
+LSN_STEP = 8
+
+
+class Phase(Enum):
+    """Which half of a generation a write belongs to."""
+
+    SNAPSHOT = 0
+    STREAM = 1
+
+
+def write_timestamp(generation: int, phase: Phase, lsn: int, rank: int) -> int:
+    """Return the write timestamp at a position; ValueError where it does not fit."""
+    if not 0 < generation <= MAX_GENERATION:
+        raise ValueError(f"generation {generation} is not in 1…{MAX_GENERATION}")
+    if not 0 <= lsn < MAX_LSN or lsn % LSN_STEP:
+        raise ValueError(f"LSN {lsn} is not a multiple of {LSN_STEP} below 2^49")
+    if rank < 0:
+        raise ValueError(f"rank {rank} is negative")
+    return (
+        generation << GENERATION_SHIFT
+        | phase.value << PHASE_SHIFT
+        | lsn << POSITION_SHIFT
+        | min(rank, MAX_RANK)
+    )
+
+
+def event_timestamp(generation: int, event_us: int) -> int:
+    """The write timestamp where many source rows feed one target row: the market's own order.
+
+    ValueError before 1970 and from the year 4253 on.
+    """
+    if not 0 < generation <= MAX_GENERATION:
+        raise ValueError(f"generation {generation} is not in 1…{MAX_GENERATION}")
+    if not 0 <= event_us < 1 << GENERATION_SHIFT:
+        raise ValueError(f"event time {event_us} µs has no place in the order")
+    return generation << GENERATION_SHIFT | event_us
+
+
+def sequence_of(origin: Origin) -> tuple[int, int]:
+    """(previous commit LSN or 0, the change's LSN) of an event; Undecodable where there is none."""
+    commit, own = _pair(origin.sequence) if origin.sequence is not None else (0, 0)
+    lsn = own if origin.lsn is None else origin.lsn
+    if not (0 <= commit < MAX_LSN and 0 < lsn < MAX_LSN):
+        raise Undecodable("the event has no LSN, or one out of range")
+    if (commit | lsn) % LSN_STEP:
+        raise Undecodable(f"an LSN is no multiple of {LSN_STEP}: the order's premise is broken")
+    return commit, lsn
+
+
+def _pair(sequence: str) -> tuple[int, int]:
+    """Read '["24023128","24023448"]', either of which may be null: then 0."""
+    quoted = sequence.split('"')
+    try:
+        if len(quoted) == 5:
+            return int(quoted[1]), int(quoted[3])
+        commit, own = msgspec.json.decode(sequence, type=tuple[str | None, str | None])
+        return int(commit or 0), int(own or 0)
+    except ValueError as error:  # msgspec's errors are ValueErrors too
+        raise Undecodable("source.sequence is not a pair of LSNs") from error
+
+
+@dataclass(slots=True)
+class Oddities:
+    """What should not happen, or seldom: counted, shown as metrics."""
+
+    rank_overflows: int = 0
+    commits_backwards: int = 0  # sequence[0] fell: Connect restarted and sends again
+
+
+class PartitionOrder:
+    """Positions of one topic partition's events, read in its order from a boundary on.
+
+    Holds the rank counters of the transaction that is under way, nothing else.
+    """
+
+    def __init__(self, generation: int) -> None:
+        self._generation = generation
+        self._stream_base = write_timestamp(generation, Phase.STREAM, 0, 0)
+        self._transaction: int | None = None
+        self._ranks: dict[bytes, int] = {}
+        self._commit = 0
+        self.oddities = Oddities()
+
+    def place(self, origin: Origin, key: bytes) -> tuple[int, bool]:
+        """Return (write timestamp, whether a transaction may have ended before this event).
+
+        Call it once for each decoded event, in the partition's order.
+        """
+        previous, lsn = sequence_of(origin)
+        if not origin.streamed:
+            return self._place_snapshot_row(origin, max(previous, lsn)), True
+        begins = origin.tx_id != self._transaction or origin.tx_id is None
+        if begins:
+            self._transaction = origin.tx_id
+            self._ranks.clear()
+        if previous:
+            if previous < self._commit:
+                self.oddities.commits_backwards += 1
+            self._commit = previous
+        rank = self._ranks.get(key, 0) + 1
+        self._ranks[key] = rank
+        if rank > MAX_RANK:
+            self.oddities.rank_overflows += 1
+            rank = MAX_RANK
+        position = max(previous, lsn)
+        return self._stream_base | position << POSITION_SHIFT | rank, begins
+
+    def _place_snapshot_row(self, origin: Origin, lsn: int) -> int:
+        self._transaction = None
+        self._ranks.clear()
+        phase = Phase.SNAPSHOT if origin.initial else Phase.STREAM
+        return write_timestamp(self._generation, phase, lsn, 0)

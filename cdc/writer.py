@@ -1,0 +1,176 @@
+"""The sliding window of batches to Cassandra: no barrier between polls, retries without end.
+
+One thread (the pipeline's) owns everything here; the driver's thread only reports what came back.
+A write keeps its timestamp whatever happens to it, so a second try can do no harm.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import count
+from queue import Empty, SimpleQueue
+
+import structlog
+
+from cdc.failures import Verdict, verdict
+from cdc.gathering import Batch, Gathering, Write
+from cdc.settings import CdcSettings
+
+log = structlog.get_logger(__name__)
+
+Done = Callable[[Exception | None], None]
+Send = Callable[[Sequence[bytes], Done], None]  # sends a batch, reports on any thread
+
+
+@dataclass(slots=True)
+class WriterCounts:
+    """What the writer did since its start."""
+
+    rows: int = 0
+    batches: int = 0
+    retries: int = 0
+    refused: int = 0
+
+
+class Writer:
+    """Gathers writes, sends batches, sees to it that each one is settled.
+
+    `on_written` hears of every acknowledged batch, `on_refused` of every row that Cassandra itself
+    refuses; the row counts as settled afterwards unless `on_refused` takes its span on.
+    """
+
+    def __init__(
+        self,
+        settings: CdcSettings,
+        send: Send,
+        on_written: Callable[[Batch], None],
+        on_refused: Callable[[Write, Exception], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._send = send
+        self._on_written = on_written
+        self._on_refused = on_refused
+        self._clock = clock
+        self._gathering = Gathering(rows=settings.batch_rows, bytes_=settings.batch_bytes)
+        self._ready: deque[Batch] = deque()
+        self._later: list[tuple[float, int, Batch]] = []  # a heap by due time
+        self._order = count()
+        self._answers: SimpleQueue[tuple[Batch, Exception | None]] = SimpleQueue()
+        self._in_flight = 0
+        self._pending_rows = 0
+        self._pending_bytes = 0
+        self.counts = WriterCounts()
+        self.failing_since: float | None = None
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing more should be read for now."""
+        return (
+            self._pending_rows >= self._settings.pending_rows
+            or self._pending_bytes >= self._settings.pending_bytes
+        )
+
+    @property
+    def idle(self) -> bool:
+        """Whether every write is settled."""
+        return self._pending_rows == 0
+
+    @property
+    def in_flight(self) -> int:
+        """Batches that are sent and not answered."""
+        return self._in_flight
+
+    @property
+    def pending_rows(self) -> int:
+        """Writes that are not settled."""
+        return self._pending_rows
+
+    def add(self, write: Write) -> None:
+        """Take a write in; it is sent with others of its partition."""
+        self._pending_rows += 1
+        self._pending_bytes += len(write.statement)
+        self._ready.extend(self._gathering.add(write, self._clock()))
+
+    def flush(self, waited_s: float = 0.0) -> None:
+        """Close the batches that have been gathering for at least `waited_s`."""
+        self._ready.extend(self._gathering.take(self._clock() - waited_s))
+
+    def pump(self) -> None:
+        """Take up answers, send what is due as far as the window allows. Fatal errors pass."""
+        while True:
+            try:
+                self._take_up(*self._answers.get_nowait())
+            except Empty:
+                break
+        now = self._clock()
+        while self._later and self._later[0][0] <= now:
+            self._ready.appendleft(heapq.heappop(self._later)[2])
+        while self._ready and self._in_flight < self._settings.batches_in_flight:
+            self._dispatch(self._ready.popleft())
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until something is answered, or for the timeout; then pump."""
+        try:
+            answer = self._answers.get(timeout=timeout_s)
+        except Empty:
+            pass
+        else:
+            self._take_up(*answer)
+        self.pump()
+
+    def replace_sender(self, send: Send) -> None:
+        """Send over another session from now on (the old one does not come back by itself)."""
+        self._send = send
+        self.failing_since = None
+
+    def _dispatch(self, batch: Batch) -> None:
+        self._in_flight += 1
+        batch.attempts += 1
+        statements = [write.statement for write in batch.writes]
+        try:
+            self._send(statements, lambda error: self._answers.put((batch, error)))
+        except Exception as error:  # noqa: BLE001 - a driver that cannot even send: as any failure
+            self._answers.put((batch, error))
+
+    def _take_up(self, batch: Batch, error: Exception | None) -> None:
+        self._in_flight -= 1
+        if error is None:
+            self.failing_since = None
+            self.counts.rows += len(batch.writes)
+            self.counts.batches += 1
+            self._on_written(batch)
+            self._settle(batch)
+        elif verdict(error) is Verdict.RETRY:
+            self._again(batch, error)
+        elif len(batch.writes) > 1:
+            self._ready.extendleft(batch.split())
+        else:
+            self.counts.refused += 1
+            self._on_refused(batch.writes[0], error)
+            self._settle(batch)
+
+    def _again(self, batch: Batch, error: Exception) -> None:
+        self.counts.retries += 1
+        now = self._clock()
+        if self.failing_since is None:
+            self.failing_since = now
+            log.warning(
+                "a write failed and is tried again",
+                table=batch.table,
+                error=type(error).__name__,
+                attempt=batch.attempts,
+            )
+        first, last = self._settings.retry_first_ms, self._settings.retry_last_ms
+        delay_ms = min(last, first * 2 ** min(batch.attempts - 1, 20))
+        heapq.heappush(self._later, (now + delay_ms / 1000, next(self._order), batch))
+
+    def _settle(self, batch: Batch) -> None:
+        whole = batch.settle()
+        if whole is not None:
+            self._pending_rows -= whole.added
+            self._pending_bytes -= whole.added_bytes
