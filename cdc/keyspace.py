@@ -57,15 +57,23 @@ def connect(settings: CdcSettings, role: str) -> Session:
 
 
 @contextmanager
-def connected(
-    settings: CdcSettings, role: str, password: str | None = None, keyspace: str | None = None
-) -> Iterator[Session]:
-    """A session for the length of a block; outside of any keyspace unless one is given."""
-    session = _open(settings, role, password or settings.secret(role), keyspace)
+def session(settings: CdcSettings, role: str) -> Iterator[Session]:
+    """A session of a role in the keyspace, for the length of a block."""
+    opened = connect(settings, role)
     try:
-        yield session
+        yield opened
     finally:
-        session.cluster.shutdown()
+        opened.cluster.shutdown()
+
+
+@contextmanager
+def _administering(settings: CdcSettings, role: str, password: str) -> Iterator[Session]:
+    """A session outside of any keyspace, for the length of a block."""
+    opened = _open(settings, role, password, None)
+    try:
+        yield opened
+    finally:
+        opened.cluster.shutdown()
 
 
 def bootstrap(settings: CdcSettings, patience_s: float = 60.0) -> None:
@@ -82,31 +90,33 @@ def bootstrap(settings: CdcSettings, patience_s: float = 60.0) -> None:
                 f"password file {settings.secret_path(Role.OWNER)}"
             )
         time.sleep(1.0)
-    with connected(settings, Role.OWNER) as session:
+    with _administering(settings, Role.OWNER, settings.secret(Role.OWNER)) as owner:
         for role in (Role.SINK, Role.READER):
-            _make_role(session, role, settings.secret(role))
-        _disable_default_superuser(session)
+            _make_role(owner, role, settings.secret(role))
+        _disable_default_superuser(owner)
 
 
 def migrate(settings: CdcSettings) -> list[str]:
-    """Bring roles, keyspace, tables and grants up to date; return the names of applied files."""
+    """Bring keyspace, tables and grants up to date; return the names of the applied files.
+
+    The roles are those of `bootstrap`.
+    """
     scripts = read_scripts(SCRIPTS)
-    bootstrap(settings)
-    keyspace = settings.cassandra_keyspace
-    with connected(settings, Role.OWNER) as session:
-        session.execute(
-            f"CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication = "
+    name = settings.cassandra_keyspace
+    with _administering(settings, Role.OWNER, settings.secret(Role.OWNER)) as owner:
+        owner.execute(
+            f"CREATE KEYSPACE IF NOT EXISTS {name} WITH replication = "
             "{'class': 'NetworkTopologyStrategy', "
             f"'replication_factor': {settings.cassandra_replication_factor}}}"
         )
-        session.set_keyspace(keyspace)
-        session.execute(_SCHEMA_MIGRATIONS)
-        new = pending(scripts, _applied(session))
+        owner.set_keyspace(name)
+        owner.execute(_SCHEMA_MIGRATIONS)
+        new = pending(scripts, _applied(owner))
         for script in new:
-            _apply(session, script)
-        session.execute(f"GRANT SELECT ON KEYSPACE {keyspace} TO {Role.SINK}")
-        session.execute(f"GRANT MODIFY ON KEYSPACE {keyspace} TO {Role.SINK}")
-        session.execute(f"GRANT SELECT ON KEYSPACE {keyspace} TO {Role.READER}")
+            _apply(owner, script)
+        owner.execute(f"GRANT SELECT ON KEYSPACE {name} TO {Role.SINK}")
+        owner.execute(f"GRANT MODIFY ON KEYSPACE {name} TO {Role.SINK}")
+        owner.execute(f"GRANT SELECT ON KEYSPACE {name} TO {Role.READER}")
     return [script.name for script in new]
 
 
@@ -173,13 +183,13 @@ def _in_our_words(
 def _has_owner(settings: CdcSettings) -> bool:
     """Whether the owner can log in, after making it by the default superuser if need be."""
     try:
-        with connected(settings, Role.OWNER):
+        with _administering(settings, Role.OWNER, settings.secret(Role.OWNER)):
             return True
     except AccessDenied:
         pass
     try:
-        with connected(settings, DEFAULT_SUPERUSER, DEFAULT_SUPERUSER) as session:
-            _make_role(session, Role.OWNER, settings.secret(Role.OWNER), superuser=True)
+        with _administering(settings, DEFAULT_SUPERUSER, DEFAULT_SUPERUSER) as default:
+            _make_role(default, Role.OWNER, settings.secret(Role.OWNER), superuser=True)
     except AccessDenied:
         return False
     except (NoHostAvailable, DriverException) as error:
