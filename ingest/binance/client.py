@@ -80,6 +80,7 @@ class Client:
         *,
         paced: bool = False,
         quarantine: Callable[[Rejected], None] = lambda _: None,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         """`quarantine` gets the evidence of each body that could not be read."""
         self._settings = settings
@@ -92,6 +93,7 @@ class Client:
             timeout=httpx.Timeout(
                 settings.request_timeout_s, connect=settings.connect_timeout_s, pool=None
             ),
+            transport=transport,
             follow_redirects=False,
             trust_env=not local,  # a proxy of the environment is not for this machine itself
             headers={
@@ -121,7 +123,7 @@ class Client:
             retry=retry_if_exception_type((Unreachable, BadAnswer)),
             stop=stop_after_attempt(self._settings.attempts),
             wait=wait_exponential_jitter(
-                initial=self._settings.backoff_s, max=30, jitter=self._settings.backoff_s
+                multiplier=self._settings.backoff_s, max=30, jitter=self._settings.backoff_s
             ),
             before_sleep=_log_retry,
             reraise=True,

@@ -30,6 +30,15 @@ class Clock:
         return self.now
 
 
+def take_all(budget: Budget) -> None:
+    """Take weight by twos until the budget refuses."""
+    while True:
+        try:
+            budget.take(2)
+        except WeightExhausted:
+            return
+
+
 def test_weight_is_refused_when_our_share_is_spent_and_free_at_the_next_minute() -> None:
     """The error says how long to wait."""
     clock = Clock(600.0 + 20)
@@ -75,9 +84,7 @@ def test_a_paced_budget_is_released_evenly() -> None:
     taken_by_second = []
     for second in range(60):
         clock.now = 600.0 + second
-        with pytest.raises(WeightExhausted):
-            for _ in range(6000):
-                budget.take(2)
+        take_all(budget)
         taken_by_second.append(budget.used)
     assert taken_by_second[0] <= 100
     assert taken_by_second[30] == pytest.approx(3100, abs=2)

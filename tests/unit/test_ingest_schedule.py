@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -105,7 +106,7 @@ def test_what_cannot_be_asked_again_comes_first() -> None:
         ({"movers_quotes": ""}, "TIDEMARK_MOVERS_QUOTES"),
     ],
 )
-def test_settings_that_contradict_are_named(change: dict[str, object], message: str) -> None:
+def test_settings_that_contradict_are_named(change: dict[str, Any], message: str) -> None:
     """One clear line says which variable is wrong and what it takes."""
     with pytest.raises(SettingsError) as caught:
         IngestSettings(**change)
