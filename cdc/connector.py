@@ -74,8 +74,12 @@ class StoredOffsets:
 
     @property
     def furthest(self) -> int:
-        """The newest position of any kind; the slot must never be beyond it."""
-        return max(self.lsn_proc or 0, self.lsn_commit or 0)
+        """The newest position; the slot must never be beyond it.
+
+        `lsn` counts only just after the snapshot, when it is the only one stored: later on it may
+        be of a change in a transaction that is still open.
+        """
+        return max(self.lsn_proc or 0, self.lsn_commit or 0) or self.lsn or 0
 
 
 def parse_offsets(body: dict[str, Any]) -> StoredOffsets | None:
@@ -162,6 +166,7 @@ class ConnectClient:
         """Create the connector without starting it, so that its offsets can be looked at first."""
         body = {"name": self.name, "config": config, "initial_state": "STOPPED"}
         self._request("POST", "/connectors", body)
+        self._known()
 
     def apply(self, config: Config) -> Change:
         """Make the connector have this configuration and run; harmless when it does already."""
@@ -172,12 +177,21 @@ class ConnectClient:
             return "created"
         if stored != wanted:
             self._request("PUT", f"/connectors/{self.name}/config", config)
-        status = self.status()
-        if status is not None and status.state in {"STOPPED", "PAUSED"}:
+        status = self._known()
+        if status.state in {"STOPPED", "PAUSED"}:
             self.resume()
-        elif status is not None and status.failed:
+        elif status.failed:
             self.restart()
         return "unchanged" if stored == wanted else "updated"
+
+    def _known(self) -> ConnectorStatus:
+        """The status, waited for: a new connector has none for a moment."""
+        deadline = time.monotonic() + CONFLICT_PATIENCE_S
+        while (status := self.status()) is None:
+            if time.monotonic() >= deadline:
+                raise ConnectorNotRunning(self.name, "absent", "")
+            time.sleep(POLL_S)
+        return status
 
     def resume(self) -> None:
         """Start a stopped connector."""

@@ -39,6 +39,13 @@ class Selection:
         down = {each.name: each.descending for each in self.route.clustering}
         return KeyOrder(tuple(down.get(column.name, False) for column in self.key))
 
+    @cached_property
+    def time_index(self) -> int | None:
+        """Where a row has the time by which its source is retained; None where all rows stay."""
+        time = self.route.source.time
+        names = [column.source if column.via is Via.VALUE else "" for column in self._compared]
+        return None if time is None else names.index(time)
+
     @property
     def _from(self) -> str:
         return f'{SCHEMA}."{self.route.source.table}" t'

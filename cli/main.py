@@ -66,7 +66,7 @@ def tidemark() -> None:
 def main() -> None:
     """Entry point; turns the errors of our stages into one line and exit code 1 or 2."""
     try:
-        tidemark.main(standalone_mode=False)
+        code = tidemark.main(standalone_mode=False)  # of `Exit`; a command itself returns None
     except click.exceptions.Abort:
         sys.exit(130)
     except click.ClickException as error:
@@ -75,6 +75,7 @@ def main() -> None:
     except SettingsError as error:
         click.echo(f"tidemark: {error}", err=True)
         sys.exit(2)
+    sys.exit(code or 0)
 
 
 if __name__ == "__main__":

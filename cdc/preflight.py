@@ -1,0 +1,216 @@
+"""May replication start? Refuses what would silently lose rows or shadow them for ever.
+
+Debezium itself does not notice an advanced slot, and Cassandra does not notice a cluster whose
+positions start low again: writes succeed and never show. So each start compares PostgreSQL, the
+connector's stored offsets and what `cdc_state` remembers, and refuses with the remedy in a line.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from cdc import keyspace, state
+from cdc.connector import ConnectClient, StoredOffsets
+from cdc.errors import PreflightRefused
+from cdc.fence import as_lsn
+from cdc.routes import SOURCES
+from cdc.settings import CdcSettings
+from cdc.source import Publication, Server, Slot, SourceDatabase
+from cdc.state import Generation
+from contracts.naming import PUBLICATION, Role, slot_name, topic_prefix
+
+FULL = "f"  # pg_class.relreplident
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """Everything that is compared. `identities`: replica identity by table and partition."""
+
+    generation: int
+    database: str
+    server: Server
+    slot: Slot | None
+    publication: Publication | None
+    identities: Mapping[str, str]
+    offsets: StoredOffsets | None
+    remembered: Mapping[int, Generation]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One reason to refuse: its short name, and what to do, in a line."""
+
+    code: str
+    message: str
+
+
+def gather(
+    settings: CdcSettings, source: SourceDatabase, connect: ConnectClient, session: Any
+) -> Facts:
+    """Read the facts; the slot before the offsets, which are always ahead of it."""
+    slot = source.slot(slot_name(settings.generation))
+    return Facts(
+        generation=settings.generation,
+        database=settings.postgres_database,
+        slot=slot,
+        offsets=connect.offsets(),
+        server=source.server(),
+        publication=source.publication(PUBLICATION),
+        identities=source.replica_identities(each.table for each in SOURCES if each.full_identity),
+        remembered=state.recall(session),
+    )
+
+
+def findings(facts: Facts) -> list[Finding]:
+    """Every reason to refuse, the gravest first; empty where replication may start."""
+    return [*_of_cluster(facts), *_of_slot(facts), *_of_publication(facts)]
+
+
+def _of_cluster(facts: Facts) -> list[Finding]:
+    found = []
+    newest = max(facts.remembered, default=0)
+    if newest > facts.generation:
+        found.append(
+            Finding(
+                code="generation",
+                message=f"generation {facts.generation} is over: Cassandra holds rows of "
+                f"{newest}; set TIDEMARK_GENERATION={newest}",
+            )
+        )
+    known = facts.remembered.get(facts.generation)
+    if known is None:
+        return found
+    fresh = _new_generation(facts)
+    if known.system_identifier != facts.server.system_identifier:
+        found.append(
+            Finding(
+                code="system_identifier",
+                message=f"this is another PostgreSQL cluster ({facts.server.system_identifier}) "
+                f"than generation {facts.generation} began on ({known.system_identifier}); {fresh}",
+            )
+        )
+    elif known.timeline != facts.server.timeline and not (facts.slot and facts.slot.synced):
+        found.append(
+            Finding(
+                code="timeline",
+                message=f"PostgreSQL is on timeline {facts.server.timeline} instead of "
+                f"{known.timeline} and its slot was not synchronised from the old primary; {fresh}",
+            )
+        )
+    names = slot_name(facts.generation), topic_prefix(facts.generation)
+    if (known.slot, known.topic_prefix) != names:
+        found.append(
+            Finding(
+                code="names",
+                message=f"generation {facts.generation} began with slot {known.slot} and topics "
+                f"{known.topic_prefix}, not {names[0]} and {names[1]}; {fresh}",
+            )
+        )
+    return found
+
+
+def _of_slot(facts: Facts) -> list[Finding]:
+    """At most one finding: what is wrong with the slot or the offsets that continue from it."""
+    known = facts.remembered.get(facts.generation)
+    name, slot, offsets = slot_name(facts.generation), facts.slot, facts.offsets
+    snapshot_done = known is not None and known.snapshot_lsn is not None
+    code = trouble = ""
+    if slot is None:
+        if offsets is not None or snapshot_done:  # else it is the first start
+            code, trouble = "slot_missing", f"slot {name} is gone, and with it the changes since"
+    elif slot.wal_status == "lost":
+        code = "slot_lost"
+        trouble = f"slot {name} has lost WAL that was not read yet (wal_status lost)"
+    elif (slot.plugin, slot.database) != ("pgoutput", facts.database):
+        code = "slot_foreign"
+        trouble = f"slot {name} belongs to {slot.plugin} on database {slot.database}"
+    elif offsets is None:
+        if snapshot_done:
+            code = "offsets_missing"
+            trouble = "the connector's stored offsets are gone, though its snapshot was complete"
+    elif not offsets.snapshot and slot.confirmed_flush_lsn > offsets.furthest:
+        code = "slot_advanced"
+        trouble = (
+            f"slot {name} was advanced to {as_lsn(slot.confirmed_flush_lsn)}, beyond what the "
+            f"connector has read ({as_lsn(offsets.furthest)}): the rows in between are skipped"
+        )
+    return [Finding(code=code, message=f"{trouble}; {_new_generation(facts)}")] if code else []
+
+
+def _of_publication(facts: Facts) -> list[Finding]:
+    found = []
+    if facts.server.wal_level != "logical":
+        message = (
+            f"PostgreSQL writes wal_level={facts.server.wal_level}; set wal_level=logical in "
+            "postgresql.conf and restart it"
+        )
+        found.append(Finding(code="wal_level", message=message))
+    if facts.publication is None:
+        message = f"there is no publication {PUBLICATION}; run `tidemark migrate`"
+        return [*found, Finding(code="publication", message=message)]
+    lacking = sorted({each.table for each in SOURCES} - facts.publication.tables)
+    if lacking:
+        message = (
+            f"publication {PUBLICATION} lacks {', '.join(lacking)}: their changes are not sent; "
+            f"ALTER PUBLICATION {PUBLICATION} ADD TABLE {', '.join(lacking)}, then "
+            "`tidemark verify`"
+        )
+        found.append(Finding(code="publication_tables", message=message))
+    if not facts.publication.via_root:
+        message = (
+            f"publication {PUBLICATION} names partitions instead of their tables; "
+            f"ALTER PUBLICATION {PUBLICATION} SET (publish_via_partition_root = true)"
+        )
+        found.append(Finding(code="publication_via_root", message=message))
+    partial = sorted(table for table, kind in facts.identities.items() if kind != FULL)
+    if partial:
+        message = (
+            f"{', '.join(partial)} must have their whole rows in the log; "
+            f"ALTER TABLE {partial[0]} REPLICA IDENTITY FULL"
+        )
+        found.append(Finding(code="replica_identity", message=message))
+    return found
+
+
+def _new_generation(facts: Facts) -> str:
+    number = max(facts.generation, *facts.remembered, 0) + 1
+    return (
+        f"set TIDEMARK_GENERATION={number} and run `tidemark connector apply`, "
+        "which takes a new snapshot"
+    )
+
+
+def to_remember(facts: Facts) -> Generation | None:
+    """What this start adds to memory: a new generation, a new timeline, or nothing (None)."""
+    known = facts.remembered.get(facts.generation)
+    if known is None:
+        return Generation(
+            generation=facts.generation,
+            system_identifier=facts.server.system_identifier,
+            timeline=facts.server.timeline,
+            slot=slot_name(facts.generation),
+            topic_prefix=topic_prefix(facts.generation),
+            placeholder=f"__unchanged_{secrets.token_hex(16)}__",
+        )
+    if known.timeline != facts.server.timeline:
+        return replace(known, timeline=facts.server.timeline)
+    return None
+
+
+def refuse(facts: Facts) -> None:
+    """Raise PreflightRefused of the gravest finding, if there is one."""
+    for finding in findings(facts):
+        raise PreflightRefused(finding.code, finding.message)
+
+
+def check(settings: CdcSettings) -> list[Finding]:
+    """Every reason to refuse, looked up now; changes and remembers nothing."""
+    with (
+        SourceDatabase(settings) as source,
+        ConnectClient(settings) as connect,
+        keyspace.session(settings, Role.READER) as session,
+    ):
+        return findings(gather(settings, source, connect, session))

@@ -1,0 +1,67 @@
+"""Which candidate rows truly differ, while data flows: read, fence, read, read again. Pure.
+
+A scan reads PostgreSQL at one moment and Cassandra at another, so a row that was just written looks
+different. A candidate is judged only when PostgreSQL's version of it was the same before and after:
+that version was committed before the fence, so after the fence Cassandra must hold it. A row that
+keeps changing is tried again; a true difference is never excused by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from cdc.compare import Difference, Kind, Row
+
+Version = tuple[Row, str]  # a row and its xmin: equal versions are the same write
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sides:
+    """How both sides are read by key, and what PostgreSQL no longer answers for.
+
+    `forgotten(source_row, target_row)`: whether that difference is history which PostgreSQL has
+    dropped; asked last, so that a day that was dropped meanwhile counts.
+    """
+
+    source: Callable[[Sequence[Row]], Mapping[Row, Version]]
+    fence: Callable[[], object]
+    target: Callable[[Sequence[Row]], Mapping[Row, Row]]
+    forgotten: Callable[[Row | None, Row | None], bool]
+
+
+@dataclass
+class Settled:
+    """What became of the candidates; `unsettled` ones changed in every round."""
+
+    differences: list[Difference] = field(default_factory=list)
+    unsettled: list[Row] = field(default_factory=list)
+
+
+def settle(keys: Sequence[Row], sides: Sides, rounds: int) -> Settled:
+    """Judge every candidate key."""
+    settled = Settled()
+    pending = list(dict.fromkeys(keys))
+    for _ in range(rounds):
+        if not pending:
+            break
+        before = sides.source(pending)
+        sides.fence()
+        held = sides.target(pending)
+        after = sides.source(pending)
+        still = [key for key in pending if before.get(key) == after.get(key)]
+        for key in still:
+            version, target = after.get(key), held.get(key)
+            source = None if version is None else version[0]
+            if source != target and not sides.forgotten(source, target):
+                settled.differences.append(Difference(kind_of(source, target), key))
+        pending = [key for key in pending if before.get(key) != after.get(key)]
+    settled.unsettled = pending
+    return settled
+
+
+def kind_of(source: Row | None, target: Row | None) -> Kind:
+    """How two rows differ that are not equal."""
+    if source is None:
+        return Kind.EXTRA
+    return Kind.MISSING if target is None else Kind.DIFFERENT
