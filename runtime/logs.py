@@ -18,7 +18,15 @@ def configure(process: str) -> None:
     if level not in logging.getLevelNamesMapping():
         level = "INFO"
     terminal = sys.stderr.isatty()
+
+    def stamp(
+        _logger: object, _method: str, event: structlog.typing.EventDict
+    ) -> structlog.typing.EventDict:
+        event.setdefault("process", process)  # no context variable: threads would not have it
+        return event
+
     shared: list[structlog.typing.Processor] = [
+        stamp,
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -44,4 +52,3 @@ def configure(process: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(process=process)

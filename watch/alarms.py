@@ -43,6 +43,15 @@ class Transition:
         return f"{self.alarm}: {self.text}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class RaisedAlarm:
+    """An alarm that is raised, as `events` says."""
+
+    name: str
+    text: str
+    since: datetime
+
+
 ALARMS = (
     Alarm(name="postgres_down", severity="critical", raise_after_s=10),
     Alarm(name="kafka_down", severity="critical", raise_after_s=10),
@@ -52,7 +61,7 @@ ALARMS = (
     Alarm(name="connector_stuck", severity="critical"),
     Alarm(name="heartbeat_age", severity="critical"),
     Alarm(name="ingest_silent", severity="warning"),
-    Alarm(name="slot", severity="critical", clear_after_s=30),
+    Alarm(name="slot", severity="critical", raise_after_s=5, clear_after_s=30),
     Alarm(name="partitions", severity="critical"),
     Alarm(name="dead_letters", severity="warning"),
     Alarm(name="quarantine", severity="warning", clear_after_s=60),
@@ -118,11 +127,12 @@ class Alarms:
         with self._lock:
             return self._states[name].observe(complaint, now)
 
-    def resume(self, name: str, text: str, raised_at: datetime) -> None:
+    def resume(self, alarm: RaisedAlarm) -> None:
         """Take over an alarm that an earlier process raised; unknown names are of the past."""
         with self._lock:
-            if state := self._states.get(name):
-                state.raised_at, state.text = raised_at, text
+            state = self._states.get(alarm.name)
+            if state is not None and state.raised_at is None:
+                state.raised_at, state.text = alarm.since, alarm.text
 
     def is_raised(self, name: str) -> bool:
         with self._lock:

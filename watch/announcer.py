@@ -60,6 +60,6 @@ class Announcer:
         """Take over, once, what an earlier process raised and could not clear."""
         if self._resumed:
             return
-        for name, text, raised_at in self._store.open_alarms():
-            self._alarms.resume(name, text, raised_at)
+        for alarm in self._store.open_alarms():
+            self._alarms.resume(alarm)
         self._resumed = True

@@ -53,7 +53,9 @@ class SlotCheck:
         name = slot_name(self._settings.generation)
         slot = self._store.slot(name)
         already = self._announcer.is_raised("slot")
-        self._announcer.look("slot", slot_complaint(name, slot, self._settings, already), now)
+        self._announcer.look(
+            "slot", slot_complaint(name, slot, self._settings, already=already), now
+        )
         self._announcer.flush()  # PostgreSQL answers: what waited can be written
         if slot is not None:
             gauges.SLOT_ACTIVE.set(slot.active)
@@ -63,7 +65,7 @@ class SlotCheck:
 
 
 def slot_complaint(
-    name: str, slot: Slot | None, settings: WatchSettings, already: bool
+    name: str, slot: Slot | None, settings: WatchSettings, *, already: bool
 ) -> str | None:
     """What is wrong with the slot, None where nothing is."""
     if slot is None:
@@ -160,3 +162,21 @@ class HeartbeatCheck:
         silent = band.crossed(ingest, already=self._announcer.is_raised("ingest_silent"))
         text = f"ingest has written no heartbeat for {ingest:.0f} s; see `tidemark logs ingest`"
         look("ingest_silent", text if silent and not late else None, now)
+
+
+class ExchangeCheck:
+    """Whether the exchange has banned us, as ingest says. A silent ingest is another's alarm."""
+
+    name, part = "exchange", None
+
+    def __init__(self, settings: WatchSettings, announcer: Announcer) -> None:
+        self.period_s = settings.watch_period_s
+        self._port = settings.ingest_metrics_port
+        self._announcer = announcer
+
+    def look(self, now: datetime) -> None:
+        if self._port == 0:
+            return
+        exchange = probes.exchange(self._port)
+        text = f"the exchange answered {exchange.ban_status}; silent until {exchange.banned_until}"
+        self._announcer.look("exchange_ban", text if exchange.banned(now) else None, now)

@@ -22,3 +22,9 @@ class StoreUnavailable(WatchError):
 
 class StoreRefused(WatchError):
     """PostgreSQL answers, and refuses: rights or schema are not those of this version."""
+
+
+class ProbeFailed(WatchError):
+    """A process of ours does not answer."""
+
+    retryable = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import httpx
@@ -16,11 +16,13 @@ from cdc.routes import SOURCES
 from cdc.settings import CdcSettings
 from cdc.topics import Topics
 from contracts.naming import topic_of
+from watch.errors import ProbeFailed
 from watch.latency import Quantiles, stages
 
 BEATERS: Final = ("ingest", "debezium")  # `heartbeat.source` of what beats each second
 LATENCY_WINDOW: Final = timedelta(minutes=5)
 HEARTBEAT_TABLE: Final = "heartbeat"
+METRICS_WITHIN_S: Final = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +40,25 @@ class Flow:
     lag: dict[str, int]
     dead_letters: int
     beats: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exchange:
+    """What ingest says of the exchange; None where it does not say.
+
+    `banned_until` may lie in the past; `ban_status`: the answer that demanded it, 0 for none.
+    """
+
+    venue: str | None
+    banned_until: datetime | None
+    ban_status: int
+    used_weight: float | None
+    weight_limit: float | None
+    last_write: datetime | None
+    spool_bytes: float | None
+
+    def banned(self, now: datetime) -> bool:
+        return self.banned_until is not None and self.banned_until > now
 
 
 def heartbeats(session: Any, now: datetime) -> Heartbeats:
@@ -73,12 +94,39 @@ def by_topic(positions: Iterable[tuple[tuple[str, int], int]]) -> dict[str, int]
     return dict(total)
 
 
-def metrics(port: int, timeout_s: float = 2) -> dict[str, list[tuple[dict[str, str], float]]]:
-    """Samples of a process's metrics on loopback, by name: (labels, value); httpx.HTTPError."""
-    with httpx.Client(timeout=timeout_s, trust_env=False) as http:
-        answer = http.get(f"http://127.0.0.1:{port}/metrics").raise_for_status()
-    found: dict[str, list[tuple[dict[str, str], float]]] = {}
-    for family in text_string_to_metric_families(answer.text):
-        for sample in family.samples:
-            found.setdefault(sample.name, []).append((sample.labels, sample.value))
-    return found
+def exchange(port: int) -> Exchange:
+    """What ingest tells of the exchange on its metrics port; ProbeFailed where nobody answers."""
+    try:
+        with httpx.Client(timeout=METRICS_WITHIN_S, trust_env=False) as http:
+            answer = http.get(f"http://127.0.0.1:{port}/metrics").raise_for_status()
+    except httpx.HTTPError as error:
+        raise ProbeFailed(f"ingest does not answer on port {port}: {error}") from error
+    return exchange_of(answer.text)
+
+
+def exchange_of(exposition: str) -> Exchange:
+    """The same from the text of the metrics."""
+    samples = {
+        sample.name: sample
+        for family in text_string_to_metric_families(exposition)
+        for sample in family.samples
+    }
+
+    def value(name: str) -> float | None:
+        sample = samples.get(f"tidemark_ingest_{name}")
+        return None if sample is None else sample.value
+
+    def moment(name: str) -> datetime | None:
+        seconds = value(name)
+        return datetime.fromtimestamp(seconds, UTC) if seconds else None
+
+    venue = samples.get("tidemark_ingest_venue_info")
+    return Exchange(
+        venue=None if venue is None else venue.labels.get("venue"),
+        banned_until=moment("ban_until_seconds"),
+        ban_status=int(value("ban_status") or 0),
+        used_weight=value("used_weight"),
+        weight_limit=value("weight_limit"),
+        last_write=moment("last_write_seconds"),
+        spool_bytes=value("spool_bytes"),
+    )

@@ -16,7 +16,14 @@ from runtime.shutdown import Shutdown
 from watch import gauges
 from watch.alarms import Alarms
 from watch.announcer import Announcer
-from watch.checks import Check, HeartbeatCheck, PartitionsCheck, QuarantineCheck, SlotCheck
+from watch.checks import (
+    Check,
+    ExchangeCheck,
+    HeartbeatCheck,
+    PartitionsCheck,
+    QuarantineCheck,
+    SlotCheck,
+)
 from watch.flow import ConnectorCheck, FlowCheck
 from watch.restarts import Backoff
 from watch.settings import WatchSettings
@@ -65,6 +72,7 @@ def checks(settings: WatchSettings, store: Store, announcer: Announcer) -> Seque
         ConnectorCheck(settings, client, announcer, backoff),
         FlowCheck(settings, client, announcer, backoff),
         HeartbeatCheck(settings, announcer, datetime.now(UTC)),
+        ExchangeCheck(settings, announcer),
     )
 
 

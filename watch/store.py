@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import psycopg2
@@ -21,7 +21,7 @@ from psycopg2.sql import SQL, Identifier
 from cdc.readings import Count
 from contracts.naming import SCHEMA, Role
 from runtime.endpoints import PostgresEndpoint
-from watch.alarms import KIND, VENUE, Transition
+from watch.alarms import KIND, VENUE, RaisedAlarm, Transition
 from watch.errors import StoreRefused, StoreUnavailable
 
 COUNTED_UP_TO = 2_000_000  # rows; above it the planner's estimate has to do
@@ -43,9 +43,10 @@ SELECT name, message, at FROM (
  WHERE severity <> 'info'
 """
 _ESTIMATES = """
-SELECT name, sum(greatest(c.reltuples, 0))::bigint
-  FROM unnest(%s::text[]) AS name, pg_partition_tree(to_regclass(%s || '.' || name)) AS t
-  JOIN pg_class AS c ON c.oid = t.relid WHERE t.isleaf GROUP BY name
+SELECT name, coalesce((SELECT sum(greatest(c.reltuples, 0)) FROM pg_partition_tree(t.oid) AS p
+                         JOIN pg_class AS c ON c.oid = p.relid WHERE p.isleaf),
+                      greatest(t.reltuples, 0))::bigint
+  FROM unnest(%s::text[]) AS name JOIN pg_class AS t ON t.oid = to_regclass(%s || '.' || name)
 """
 
 
@@ -116,12 +117,13 @@ class Store:
                 template="(%s, date_trunc('milliseconds', %s::timestamptz), %s, %s, %s)",
             )
 
-    def open_alarms(self) -> list[tuple[str, str, datetime]]:
-        """(alarm, what is the matter, since when) of those raised and not yet cleared."""
+    def open_alarms(self) -> list[RaisedAlarm]:
+        """Alarms raised and not yet cleared."""
         with self._cursor() as cursor:
             cursor.execute(_OPEN_ALARMS, (VENUE, KIND))
             return [
-                (name, message.partition(": ")[2], at) for name, message, at in cursor.fetchall()
+                RaisedAlarm(name=name, text=message.partition(": ")[2], since=at)
+                for name, message, at in cursor.fetchall()
             ]
 
     def quarantined(self, within: timedelta) -> int:

@@ -1,0 +1,110 @@
+"""What the checks complain of, and what they hold for well."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from runtime.settings import SettingsError
+from watch.checks import slot_complaint
+from watch.flow import Standstill
+from watch.probes import by_topic
+from watch.settings import WatchSettings
+from watch.store import Slot
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+GIGABYTE = 1 << 30
+
+
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch) -> WatchSettings:
+    monkeypatch.setenv("TIDEMARK_ENV_FILE", "")
+    return WatchSettings()
+
+
+def slot(**changed: Any) -> Slot:
+    well: dict[str, Any] = {
+        "active": True,
+        "wal_status": "reserved",
+        "safe": 4 * GIGABYTE,
+        "retained": 0,
+        "behind": 0,
+        "keep": 4 * GIGABYTE,
+    }
+    return Slot(**{**well, **changed})
+
+
+def test_slot_that_keeps_little_is_well(settings: WatchSettings) -> None:
+    """A quarter of the limit is not yet too much."""
+    assert slot_complaint("s", slot(retained=GIGABYTE), settings, already=False) is None
+
+
+def test_slot_beyond_its_share_is_a_complaint_until_it_is_half_of_it(
+    settings: WatchSettings,
+) -> None:
+    """25 % raises, and only 12.5 % clears."""
+    above, between = slot(retained=GIGABYTE + 1), slot(retained=GIGABYTE * 3 // 4)
+    assert slot_complaint("s", above, settings, already=False) == "slot s retains 1024 MB of WAL"
+    assert slot_complaint("s", between, settings, already=False) is None
+    assert slot_complaint("s", between, settings, already=True) is not None
+
+
+def test_slot_without_a_limit_has_one_of_ours(settings: WatchSettings) -> None:
+    """Where PostgreSQL would keep everything, 4 GB are too much."""
+    unlimited = slot(safe=None, keep=None, retained=4 * GIGABYTE + 1)
+    assert slot_complaint("s", unlimited, settings, already=False) is not None
+
+
+@pytest.mark.parametrize("status", ["extended", "unreserved", "lost"])
+def test_slot_in_danger_is_a_complaint_whatever_it_keeps(
+    settings: WatchSettings, status: str
+) -> None:
+    """PostgreSQL's own word goes before any number."""
+    assert status in (slot_complaint("s", slot(wal_status=status), settings, already=False) or "")
+
+
+def test_slot_that_is_missing_names_the_way_out(settings: WatchSettings) -> None:
+    """The complaint holds the command that makes it."""
+    assert "tidemark connector apply" in (slot_complaint("s", None, settings, already=False) or "")
+
+
+def test_standstill_counts_from_the_last_move() -> None:
+    """A number that moves is never still; one that stops is still since then."""
+    still = Standstill()
+    seen = [
+        still.seconds(value, START + timedelta(seconds=second))
+        for second, value in enumerate([7, 8, 8, 8, 9, 9])
+    ]
+    assert seen == [0, 0, 1, 2, 0, 1]
+
+
+def test_standstill_that_had_a_reason_starts_anew() -> None:
+    """An outage of Kafka is not held against the connector."""
+    still = Standstill()
+    still.seconds(7, START)
+    still.forget()
+    assert still.seconds(7, START + timedelta(hours=1)) == 0
+
+
+def test_positions_are_summed_by_topic() -> None:
+    """Partitions of a topic are one number."""
+    assert by_topic({("a", 0): 1, ("a", 3): 2, ("b", 0): 0}.items()) == {"a": 3, "b": 0}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"watch_heartbeat_raise_s": 5, "watch_heartbeat_clear_s": 6},
+        {"watch_restart_first_s": 100, "watch_restart_limit_s": 60},
+    ],
+)
+def test_limits_that_contradict_each_other_are_refused(
+    monkeypatch: pytest.MonkeyPatch, wrong: dict[str, float]
+) -> None:
+    """The message names both settings."""
+    monkeypatch.setenv("TIDEMARK_ENV_FILE", "")
+    with pytest.raises(SettingsError) as refused:
+        WatchSettings(**wrong)
+    assert all(f"TIDEMARK_{name.upper()}" in str(refused.value) for name in wrong)

@@ -1,0 +1,134 @@
+"""Everything that can be seen of the pipeline at one moment, gathered at once and in bounded time.
+
+Whatever does not answer in time is `Unread` with its reason: a page about a broken pipeline has to
+come at once too.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+
+from cdc import keyspace
+from cdc.connector import ConnectClient, ConnectorStatus
+from cdc.readings import Count, counts
+from cdc.routes import SOURCES
+from contracts.naming import Role, slot_name
+from watch import probes
+from watch.alarms import RaisedAlarm
+from watch.checks import LATELY
+from watch.probes import Exchange, Flow, Heartbeats
+from watch.settings import WatchSettings
+from watch.store import Slot, Store
+
+COUNTING_S: Final = 1.5  # for the rows of each side
+WITHIN_S: Final = 4.5
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A part that did not answer, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Truth:
+    """PostgreSQL: the slot, rows by table, raised alarms, rows set aside lately."""
+
+    slot: Slot | None
+    rows: dict[str, Count]
+    alarms: list[RaisedAlarm]
+    quarantined: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """Cassandra: what arrives, and rows by table."""
+
+    heartbeats: Heartbeats
+    rows: dict[str, Count]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """One moment. `connector` None: there is none of this generation."""
+
+    at: datetime
+    generation: int
+    postgres: Truth | Unread
+    connect: ConnectorStatus | Unread | None
+    kafka: Flow | Unread
+    cassandra: History | Unread
+    exchange: Exchange | Unread
+
+
+def take(settings: WatchSettings, within_s: float = WITHIN_S) -> Snapshot:
+    """Ask everybody at once; who has not answered within `within_s` is Unread."""
+    questions: dict[str, Callable[[], Any]] = {
+        "postgres": lambda: _postgres(settings),
+        "connect": lambda: _connect(settings),
+        "kafka": lambda: probes.flow(settings),
+        "cassandra": lambda: _cassandra(settings),
+        "exchange": lambda: probes.exchange(settings.ingest_metrics_port),
+    }
+    at, answers = datetime.now(UTC), ask(questions, within_s)
+    return Snapshot(at=at, generation=settings.generation, **answers)
+
+
+def ask(questions: Mapping[str, Callable[[], T]], within_s: float) -> dict[str, T | Unread]:
+    """Call all at once, each in a thread that may be left behind."""
+    answers: dict[str, T | Unread] = {}
+
+    def answer(name: str, question: Callable[[], T]) -> None:
+        try:
+            found: T | Unread = question()
+        except Exception as error:  # noqa: BLE001 - any failure of a part is that part's answer
+            lines = str(error).strip().splitlines()
+            found = Unread(lines[0] if lines else type(error).__name__)
+        answers.setdefault(name, found)
+
+    threads = [
+        threading.Thread(target=answer, args=item, name=item[0], daemon=True)
+        for item in questions.items()
+    ]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + within_s
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    for name in questions:
+        answers.setdefault(name, Unread(f"no answer within {within_s:g} s"))
+    return answers
+
+
+def _postgres(settings: WatchSettings) -> Truth:
+    store = Store(settings, timeout_s=COUNTING_S)
+    try:
+        return Truth(
+            slot=store.slot(slot_name(settings.generation)),
+            alarms=store.open_alarms(),
+            quarantined=store.quarantined(LATELY),
+            rows=store.counts([source.table for source in SOURCES]),
+        )
+    finally:
+        store.close()
+
+
+def _connect(settings: WatchSettings) -> ConnectorStatus | None:
+    with ConnectClient(settings) as client:
+        return client.status()
+
+
+def _cassandra(settings: WatchSettings) -> History:
+    with keyspace.session(settings, Role.READER) as session:
+        return History(
+            heartbeats=probes.heartbeats(session, datetime.now(UTC)),
+            rows=counts(session, COUNTING_S),
+        )
