@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -81,6 +82,13 @@ def stop(settings: StackSettings, progress: Progress) -> None:
     _sweep(settings, progress)
     for leftover in (socket_path(settings), settings.run / "supervisor.pid"):
         leftover.unlink(missing_ok=True)
+
+
+def delete_data(settings: StackSettings) -> None:
+    """Delete data, logs, passwords and configuration; artifacts stay. Only after `stop`."""
+    ours = [settings.state_dir / name for name in ("data", "logs", "secrets", "run")]
+    for folder in (postgres.home(settings), *ours):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def states(settings: StackSettings) -> list[ServiceState]:

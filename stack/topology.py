@@ -46,11 +46,15 @@ def own_process(
 
 
 def process_environment(settings: StackSettings, extra: Mapping[str, str]) -> dict[str, str]:
-    """TIDEMARK_* for our processes: what the caller has, then the resolved settings, no secrets."""
+    """TIDEMARK_* for our processes: what the caller has, then the resolved settings, no secrets.
+
+    COVERAGE_* goes along, so that a measured test run measures its processes too.
+    """
     inherited = {
         name: value
         for name, value in os.environ.items()
-        if name.startswith(ENV_PREFIX) and not any(word in name for word in _SECRET_WORDS)
+        if name.startswith((ENV_PREFIX, "COVERAGE_"))
+        and not any(word in name for word in _SECRET_WORDS)
     }
     return inherited | settings_environment(settings) | dict(extra) | {"PYTHONUNBUFFERED": "1"}
 

@@ -17,6 +17,7 @@ from stack.settings import StackSettings
 from stack.topology import Program
 
 NAME = "postgres"
+MAJOR = "18"
 ELSEWHERE = Path("/var/lib/tidemark")
 
 
@@ -80,7 +81,7 @@ def ready(settings: StackSettings) -> bool:
     return probes.postgres("127.0.0.1", settings.postgres_port)
 
 
-def role_statements(passwords: dict[str, str], database: str) -> list[str]:
+def role_statements(passwords: dict[str, str]) -> list[str]:
     """Idempotent SQL, a statement a line; passwords go as SCRAM verifiers, never in clear."""
     statements = []
     for role, attributes in {POSTGRES_ADMIN: "LOGIN", **POSTGRES_ROLES}.items():
@@ -91,8 +92,7 @@ def role_statements(passwords: dict[str, str], database: str) -> list[str]:
         statements.append(
             f"ALTER ROLE {role} {attributes} PASSWORD '{scram.verifier(passwords[role])}'"
         )
-    exists = f"SELECT 'exists' AS database FROM pg_database WHERE datname = '{database}'"  # noqa: S608 - StackSettings lets plain identifiers pass only
-    return [*statements, exists]
+    return [*statements, "SELECT datname FROM pg_database"]
 
 
 def _postgres(settings: StackSettings) -> tuple[str, ...]:
@@ -151,8 +151,8 @@ def _make_roles_and_database(settings: StackSettings) -> None:
     """Through single-user mode: no network, no password in argv."""
     passwords = {role: settings.secret(role) for role in (POSTGRES_ADMIN, *POSTGRES_ROLES)}
     database = settings.postgres_database
-    told = _single_user(settings, role_statements(passwords, database))
-    if 'database = "exists"' not in told:
+    told = _single_user(settings, role_statements(passwords))
+    if f'datname = "{database}"' not in told:
         _single_user(settings, [f'CREATE DATABASE "{database}" OWNER tidemark_owner'])
 
 

@@ -1,0 +1,150 @@
+"""`tidemark up`, `down`, `logs`, `doctor`: the life of everything that runs on this machine."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from cli.startup import Stages, StartupFailed, simulator_port
+from stack import docker, launcher
+from stack import doctor as physician
+from stack.errors import StackError
+from stack.settings import PROCESSES, SERVICES, StackSettings
+
+FOLLOW_S = 0.3
+
+
+@contextmanager
+def _in_one_line() -> Iterator[None]:
+    """Errors of the stack end the command with their message and exit code 1."""
+    try:
+        yield
+    except StackError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@click.command()
+@click.option("--services-only", is_flag=True, help="Only the four services, none of ours.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of lines.")
+def up(*, services_only: bool, as_json: bool) -> None:
+    """Start everything and wait until data flows; harmless when it runs already."""
+    settings = StackSettings()
+    stages = Stages(settings, say=_quiet if as_json else click.echo)
+    with _in_one_line(), launcher.locked(settings, stages.say):
+        try:
+            stages.run(services_only=services_only)
+        except StartupFailed as failure:
+            raise click.ClickException(str(failure)) from failure
+    if as_json:
+        click.echo(json.dumps(stages.report()))
+    elif not services_only:
+        click.echo(
+            "Running. Next: `tidemark status`, `tidemark verify`, `tidemark logs ingest --follow`, "
+            "`tidemark down`"
+        )
+
+
+@click.command()
+@click.option("--delete-data", is_flag=True, help="Also delete data, logs and passwords.")
+@click.option("--yes", is_flag=True, help="Do not ask before deleting.")
+def down(*, delete_data: bool, yes: bool) -> None:
+    """Stop everything; no process is left, data stays."""
+    settings = StackSettings()
+    if delete_data and not yes:
+        click.confirm(f"Delete all data below {settings.state_dir}?", abort=True)
+    began = time.monotonic()
+    with _in_one_line(), launcher.locked(settings, click.echo):
+        if docker.choose(settings).name == "docker":
+            docker.compose(settings, "down", *(["--volumes"] if delete_data else []))
+        launcher.stop(settings, click.echo)
+        if delete_data:
+            launcher.delete_data(settings)
+    click.echo(f"Stopped after {time.monotonic() - began:.1f} s; no process is left")
+
+
+@click.command()
+@click.argument("name", required=False, type=click.Choice([*SERVICES, *PROCESSES, "supervisor"]))
+@click.option("--follow", "-f", is_flag=True, help="Keep showing what is added.")
+@click.option("--lines", "-n", default=50, show_default=True, type=click.IntRange(min=0))
+def logs(name: str | None, *, follow: bool, lines: int) -> None:
+    """Show the last lines of a log, or of all of them."""
+    settings = StackSettings()
+    paths = [settings.logs / f"{name}.log"] if name else sorted(settings.logs.glob("*.log"))
+    existing = [path for path in paths if path.is_file()]
+    if not existing:
+        raise click.ClickException(
+            f"there is no log in {settings.logs} yet; `tidemark up` starts what writes them"
+        )
+    followers = [_Follower(path, prefix="" if name else f"{path.stem}: ") for path in existing]
+    for follower in followers:
+        follower.show_last(lines)
+    while follow:
+        time.sleep(FOLLOW_S)
+        for follower in followers:
+            follower.show_new()
+
+
+class _Follower:
+    """Reads on where it stopped; starts anew when the supervisor has rotated the file."""
+
+    def __init__(self, path: Path, prefix: str) -> None:
+        self._path = path
+        self._prefix = prefix
+        self._file = path.open(encoding="utf-8", errors="replace")
+
+    def show_last(self, lines: int) -> None:
+        for line in deque(self._file, maxlen=lines):
+            self._show(line)
+
+    def show_new(self) -> None:
+        for line in self._file:
+            self._show(line)
+        try:
+            rotated = self._path.stat().st_ino != _inode(self._file.fileno())
+        except FileNotFoundError:  # between two names
+            return
+        if rotated:
+            self._file.close()
+            self._file = self._path.open(encoding="utf-8", errors="replace")
+
+    def _show(self, line: str) -> None:
+        click.echo(f"{self._prefix}{line.rstrip()}")
+
+
+def _inode(descriptor: int) -> int:
+    return Path(f"/proc/self/fd/{descriptor}").stat().st_ino
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of lines.")
+def doctor(*, as_json: bool) -> None:
+    """Find what would stop `up`, each with its remedy; exit 1 when something would."""
+    settings = StackSettings()
+    with _in_one_line():
+        way = docker.choose(settings)
+        found = physician.check(settings, simulator_port()) if way.name == "local" else []
+    stopping = [finding for finding in found if finding.stops]
+    if as_json:
+        listed = [asdict(finding) for finding in found]
+        click.echo(json.dumps({"ok": not stopping, "way": way.name, "findings": listed}))
+    else:
+        for finding in found:
+            click.echo(finding)
+        click.echo(
+            f"{len(stopping)} findings stop `tidemark up`"
+            if stopping
+            else f"Nothing stops `tidemark up` ({way.name}: {way.reason})"
+        )
+    if stopping:
+        raise SystemExit(1)
+
+
+def _quiet(_line: str) -> None:
+    pass

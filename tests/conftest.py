@@ -1,0 +1,166 @@
+"""The real stack, started once for a run, on free ports, below a temporary folder.
+
+`stack`     the four services
+`migrated`  and both schemas
+`pipeline`  and the connector, the simulated exchange, ingest, sink and watch: all by `tidemark up`
+
+Each starts when the first test asks for it. Downloaded services are shared with the project's own
+state folder. At the end no process is left; after a failure the logs are kept and named.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from runtime.settings import PROJECT_ROOT
+from stack import launcher
+from stack.settings import StackSettings
+
+KEPT_LOGS = PROJECT_ROOT / ".tidemark" / "test-logs"
+PORTS = (
+    *("postgres", "kafka", "kafka_controller", "connect", "cassandra", "cassandra_storage"),
+    *("simulator", "simulator_metrics", "ingest_metrics", "sink_metrics", "watch_metrics"),
+)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Running services: their settings, and the same as TIDEMARK_* variables."""
+
+    settings: StackSettings
+    env: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def process_env(self) -> dict[str, str]:
+        """Environment of a process of ours that works on this stack."""
+        outside = {k: v for k, v in os.environ.items() if not k.startswith("TIDEMARK_")}
+        return outside | self.env
+
+    def tidemark(
+        self, *arguments: str, timeout_s: float = 300, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the command `tidemark` on this stack."""
+        return subprocess.run(
+            [sys.executable, "-m", "cli.main", *arguments],
+            cwd=PROJECT_ROOT,
+            env=self.process_env | variables,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+
+
+class Pipeline(Stack):
+    """A stack through which data flows."""
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports below the range from which the kernel takes ports for outgoing connections.
+
+    From within it, a service that is killed might find its port lent to somebody meanwhile.
+    """
+    found: list[int] = []
+    for port in random.sample(range(20000, 32000), 2000):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        found.append(port)
+        if len(found) == count:
+            return found
+    raise AssertionError(f"there are no {count} free ports between 20000 and 32000")
+
+
+def fresh_environment(folder: Path) -> dict[str, str]:
+    """TIDEMARK_* of a stack of its own below `folder`, on free ports."""
+    port = dict(zip(PORTS, map(str, free_ports(len(PORTS))), strict=True))
+    return {
+        "TIDEMARK_ENV_FILE": os.devnull,
+        "TIDEMARK_STACK": "local",
+        "TIDEMARK_STATE_DIR": str(folder),
+        "TIDEMARK_ARTIFACTS_DIR": str(PROJECT_ROOT / ".tidemark" / "artifacts"),
+        "TIDEMARK_POSTGRES_PORT": port["postgres"],
+        "TIDEMARK_KAFKA_BOOTSTRAP": f"127.0.0.1:{port['kafka']}",
+        "TIDEMARK_KAFKA_CONTROLLER_PORT": port["kafka_controller"],
+        "TIDEMARK_CONNECT_URL": f"http://127.0.0.1:{port['connect']}",
+        "TIDEMARK_CASSANDRA_PORT": port["cassandra"],
+        "TIDEMARK_CASSANDRA_STORAGE_PORT": port["cassandra_storage"],
+        "TIDEMARK_EXCHANGE": "simulator",
+        "TIDEMARK_SIMULATOR_URL": f"http://127.0.0.1:{port['simulator']}",
+        "TIDEMARK_INGEST_METRICS_PORT": port["ingest_metrics"],
+        "TIDEMARK_SINK_METRICS_PORT": port["sink_metrics"],
+        "TIDEMARK_WATCH_METRICS_PORT": port["watch_metrics"],
+        "TIDEMARK_SIMULATOR_METRICS_PORT": port["simulator_metrics"],
+    }
+
+
+def settings_of(environment: Mapping[str, str]) -> StackSettings:
+    """Settings as a process with this environment would read them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("TIDEMARK_")]:
+            patch.delenv(name)
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        return StackSettings()
+
+
+def fresh_folder() -> Path:
+    """A new state folder through which PostgreSQL's user may pass."""
+    folder = Path(tempfile.mkdtemp(prefix="tidemark-test-"))
+    folder.chmod(0o755)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
+    """The four services, running and answering."""
+    environment = fresh_environment(fresh_folder())
+    started = Stack(settings_of(environment), environment)
+    try:
+        launcher.start_services(started.settings, lambda _line: None)
+        yield started
+    finally:
+        discard(started, keep_logs=request.session.testsfailed > 0)
+
+
+@pytest.fixture(scope="session")
+def migrated(stack: Stack) -> Stack:
+    """The services, with both schemas at their newest."""
+    done = stack.tidemark("migrate")
+    assert done.returncode == 0, done.stderr
+    return stack
+
+
+@pytest.fixture(scope="session")
+def pipeline(stack: Stack) -> Pipeline:
+    """Everything, by the same command that a person types; data has reached Cassandra."""
+    done = stack.tidemark("up", timeout_s=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Pipeline(stack.settings, stack.env)
+
+
+def discard(stopped: Stack, *, keep_logs: bool) -> None:
+    """Stop everything of a stack and remove its folder; its logs move to KEPT_LOGS if wanted."""
+    settings = stopped.settings
+    try:
+        launcher.stop(settings, lambda _line: None)
+    finally:
+        if keep_logs and settings.logs.is_dir():
+            kept = KEPT_LOGS / settings.state_dir.name
+            shutil.copytree(settings.logs, kept, dirs_exist_ok=True)
+            sys.stderr.write(f"\nlogs of the services are kept in {kept}\n")
+        launcher.delete_data(settings)
+        shutil.rmtree(settings.state_dir, ignore_errors=True)
