@@ -11,6 +11,13 @@ from itertools import pairwise
 from contracts.market import Trade
 
 
+def missing(ids: Iterable[int], within: range) -> list[range]:
+    """The ranges of `within` that no id covers."""
+    known = sorted({trade_id for trade_id in ids if trade_id in within})
+    edges = [within.start - 1, *known, within.stop]
+    return [range(a + 1, b) for a, b in pairwise(edges) if b > a + 1]
+
+
 class Tape:
     """The last trade id taken of each symbol of one venue."""
 
@@ -30,11 +37,11 @@ class Tape:
 
     def holes(self, symbol: str, fresh: Sequence[Trade]) -> list[range]:
         """Ranges of ids that are missing before and between fresh trades (rising ids)."""
+        if not fresh:
+            return []
         ids = [trade.trade_id for trade in fresh]
-        last = self._last.get(symbol)
-        if last is not None:
-            ids.insert(0, last)
-        return [range(a + 1, b) for a, b in pairwise(ids) if b > a + 1]
+        first = self._last.get(symbol, ids[0] - 1) + 1
+        return missing(ids, range(first, ids[-1] + 1))
 
     def take(self, symbol: str, fresh: Sequence[Trade]) -> None:
         """Remember that these were handed on."""

@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -53,7 +52,7 @@ _UNKNOWN_OUTCOME = {-1000, -1001, -1006, -1007}  # the exchange's own trouble: a
 
 
 class Times(msgspec.Struct, frozen=True):
-    """When an answer came. `server` is the exchange's clock, whole seconds rounded down."""
+    """When an answer came, by our clock and by the exchange's (never ahead of it)."""
 
     received: datetime
     server: datetime
@@ -87,6 +86,7 @@ class Client:
         self._quarantine = quarantine
         self.budget = Budget(DEFAULT_WEIGHT_LIMIT, settings.weight_share, time.time, paced=paced)
         self.bans = BanBook(settings.run_dir, exchange.venue)
+        self._clock_offset = timedelta(0)
         self._hosts = Hosts(exchange.base_urls, time.monotonic)
         local = all(is_loopback(url) for url in exchange.base_urls)
         self._http = httpx.AsyncClient(
@@ -112,6 +112,18 @@ class Client:
         trace: TracebackType | None,
     ) -> None:
         await self._http.aclose()
+
+    def set_clock(self, server_time: datetime, received: datetime) -> None:
+        """Learn the exchange's clock from an answer that names it.
+
+        The answer was on its way between the two, so the exchange is never thought to be ahead
+        of where it is: no candle is taken for closed before it closes.
+        """
+        self._clock_offset = server_time - received
+
+    def now(self) -> datetime:
+        """The time on the exchange."""
+        return utc_now() + self._clock_offset
 
     async def fetch(self, request: Request, read: Read[Value]) -> Answer[Value]:
         """The answer to a request, read by `read`.
@@ -199,7 +211,7 @@ class Client:
             metrics.REQUESTS.labels(request.endpoint, status).inc()
         metrics.REQUEST_SECONDS.labels(request.endpoint).observe(time.perf_counter() - started)
         received = utc_now()
-        return response, body, Times(received, _server_time(response, received))
+        return response, body, Times(received, received + self._clock_offset)
 
     async def _bounded(self, response: httpx.Response) -> bytes:
         limit = self._settings.body_limit_mb * 1024 * 1024
@@ -241,14 +253,6 @@ class Client:
 
 class _BodyTooLongError(Exception):
     pass
-
-
-def _server_time(response: httpx.Response, received: datetime) -> datetime:
-    """The Date header; our own clock, to the second, where it is missing or senseless."""
-    try:
-        return parsedate_to_datetime(response.headers["date"]).astimezone(UTC)
-    except (KeyError, ValueError):
-        return received.replace(microsecond=0)
 
 
 def _log_retry(state: RetryCallState) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from ingest.settings import IngestSettings
 GOOD = httpx.Response(
     200,
     content=b'[{"symbol":"BTCUSDT","price":"1.5"}]',
-    headers={"X-MBX-USED-WEIGHT-1M": "44", "Date": "Sat, 01 Aug 2026 12:00:30 GMT"},
+    headers={"X-MBX-USED-WEIGHT-1M": "44"},
 )
 NO_GZIP = httpx.ByteStream(b"no gzip")
 HOSTS = ("https://one", "https://two")
@@ -85,12 +85,19 @@ def refusal(status: int, code: int = 0, **headers: str) -> httpx.Response:
 Ask = Callable[..., tuple[Any, Wire, list[Rejected]]]
 
 
-def test_a_good_answer_is_read_with_the_exchanges_own_time(ask: Ask) -> None:
-    """The Date header is the server's clock."""
+def test_a_good_answer_is_read_and_its_weight_believed(ask: Ask) -> None:
+    """One request, one answer; the header's weight is checked in the fixture."""
     answer, wire, _ = ask(GOOD)
     assert answer.value.rows[0].symbol == "BTCUSDT"
-    assert answer.times.server == datetime(2026, 8, 1, 12, 0, 30, tzinfo=UTC)
     assert wire.asked == ["one"]
+
+
+def test_the_exchanges_clock_is_followed(tmp_path: Path) -> None:
+    """A clock of ours that is five seconds slow does not make a candle close late or early."""
+    client = Client(IngestSettings(state_dir=tmp_path), Exchange("binance", HOSTS))
+    ours = datetime.now(UTC)
+    client.set_clock(server_time=ours + timedelta(seconds=5), received=ours)
+    assert timedelta(seconds=5) <= client.now() - ours < timedelta(seconds=7)
 
 
 @pytest.mark.parametrize(
