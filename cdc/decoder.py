@@ -72,7 +72,7 @@ class Decoder:
     """Decodes the events of one table."""
 
     def __init__(self, source: Source) -> None:
-        self._table = source.table
+        self.source = source
         self._decode = msgspec.json.Decoder(change_type(source)).decode
 
     def decode(self, value: bytes) -> Change:
@@ -80,10 +80,10 @@ class Decoder:
         try:
             change = self._decode(value)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise Undecodable(f"{self._table}: {error}") from error
+            raise Undecodable(f"{self.source.table}: {error}") from error
         if change.row is None and change.op != TRUNCATE:
             side = "before" if change.op == DELETE else "after"
-            raise Undecodable(f"{self._table}: op {change.op!r} without `{side}`")
+            raise Undecodable(f"{self.source.table}: op {change.op!r} without `{side}`")
         return change
 
 

@@ -137,6 +137,11 @@ class PartitionOrder:
         position = max(previous, lsn)
         return self._stream_base | position << POSITION_SHIFT | rank, begins
 
+    def take_oddities(self) -> Oddities:
+        """What was counted since the last call."""
+        taken, self.oddities = self.oddities, Oddities()
+        return taken
+
     def _place_snapshot_row(self, origin: Origin, lsn: int) -> int:
         self._transaction = None
         self._ranks.clear()

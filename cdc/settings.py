@@ -26,11 +26,6 @@ class CdcSettings(KafkaEndpoint, ConnectEndpoint, CassandraEndpoint, PostgresEnd
         le=MAX_GENERATION,
         description="Raised after initdb, restore or lost offsets; outranks all older ones",
     )
-    unavailable_placeholder: str = Field(
-        default="__tidemark_unchanged_7f3e9ac1d0b24c58__",
-        min_length=16,
-        description="What Debezium sends for an unchanged TOAST value; no real value may equal it",
-    )
 
     # Debezium on Connect; the addresses as Connect sees them, where that differs from here
     connect_postgres_host: str | None = None
@@ -72,6 +67,12 @@ class CdcSettings(KafkaEndpoint, ConnectEndpoint, CassandraEndpoint, PostgresEnd
     )
     retry_first_ms: int = Field(default=100, ge=1)
     retry_last_ms: int = Field(default=10_000, ge=1)
+    reconnect_after_s: float = Field(
+        default=30.0, gt=0, description="of failing writes, before a new session is tried"
+    )
+    preflight_patience_s: float = Field(
+        default=30.0, ge=0, description="how long a start waits for PostgreSQL and Connect"
+    )
 
     sink_metrics_port: Port = Field(default=19102, ge=0, le=65535)
 

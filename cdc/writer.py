@@ -65,7 +65,12 @@ class Writer:
         self._pending_rows = 0
         self._pending_bytes = 0
         self.counts = WriterCounts()
-        self.failing_since: float | None = None
+        self._failing_since: float | None = None
+
+    @property
+    def failing_s(self) -> float:
+        """Since when writes fail and none succeeds, in seconds; 0 where they succeed."""
+        return 0.0 if self._failing_since is None else self._clock() - self._failing_since
 
     @property
     def full(self) -> bool:
@@ -124,9 +129,9 @@ class Writer:
         self.pump()
 
     def replace_sender(self, send: Send) -> None:
-        """Send over another session from now on (the old one does not come back by itself)."""
+        """Send over another session from now on; what waits for its next try goes there."""
         self._send = send
-        self.failing_since = None
+        self._failing_since = None
 
     def _dispatch(self, batch: Batch) -> None:
         self._in_flight += 1
@@ -140,7 +145,7 @@ class Writer:
     def _take_up(self, batch: Batch, error: Exception | None) -> None:
         self._in_flight -= 1
         if error is None:
-            self.failing_since = None
+            self._failing_since = None
             self.counts.rows += len(batch.writes)
             self.counts.batches += 1
             self._on_written(batch)
@@ -157,8 +162,8 @@ class Writer:
     def _again(self, batch: Batch, error: Exception) -> None:
         self.counts.retries += 1
         now = self._clock()
-        if self.failing_since is None:
-            self.failing_since = now
+        if self._failing_since is None:
+            self._failing_since = now
             log.warning(
                 "a write failed and is tried again",
                 table=batch.table,

@@ -1,0 +1,108 @@
+"""One topic partition on its way through the sink: decode, place in the order, route. No I/O."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from cdc.decoder import Change, Decoder
+from cdc.errors import HaltTable, LateSnapshot, Poison, Truncated, Undecodable
+from cdc.gathering import Write
+from cdc.position import PartitionOrder
+from cdc.router import Arrival, Router
+from cdc.watermark import Span, Watermark
+from contracts.change import TRUNCATE
+
+TOMBSTONE = "tombstone"  # counted beside the operations
+
+Message = Any  # confluent_kafka.Message, or what speaks like it
+Reject = Callable[[Message, Poison, Span], None]
+
+
+class Lane:
+    """State of one partition: its order, its watermark, what it saw.
+
+    `snapshot_lsn` is the LSN of the generation's completed snapshot; snapshot rows of another one
+    halt the table.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        router: Router,
+        generation: int,
+        start: int,
+        snapshot_lsn: int | None,
+    ) -> None:
+        self.table = router.table
+        self.watermark = Watermark(start)
+        self.order = PartitionOrder(generation)
+        self.seen: Counter[str] = Counter()
+        self.halted: HaltTable | None = None
+        self._decoder = decoder
+        self._router = router
+        self._generation = generation
+        self._snapshot_lsn = snapshot_lsn
+
+    def take(
+        self,
+        messages: list[Message],
+        received_us: int,
+        emit: Callable[[Write], None],
+        reject: Reject,
+    ) -> None:
+        """Turn messages, in the partition's order, into writes and rejects of one span.
+
+        A HaltTable stops before its event: `halted` is set, what came before it stands.
+        """
+        if self.halted is not None:
+            return
+        span = self.watermark.begin()
+        next_offset = messages[0].offset()
+        for message in messages:
+            try:
+                writes = self._writes(message, received_us, span)
+            except Poison as error:
+                self.seen[error.cause] += 1
+                span.pending += 1
+                reject(message, error, span)
+            except HaltTable as halt:
+                self.halted = halt
+                break
+            else:
+                span.pending += len(writes)
+                for write in writes:
+                    write.span = span
+                    write.event = message
+                    emit(write)
+            next_offset = message.offset() + 1
+        span.seal(next_offset)
+
+    def _writes(self, message: Message, received_us: int, span: Span) -> list[Write]:
+        raw = message.value()
+        if raw is None:
+            self.seen[TOMBSTONE] += 1
+            return []
+        change = self._decoder.decode(raw)
+        key = message.key()
+        self._refuse(change)
+        if key is None:
+            raise Undecodable(f"{self.table}: the event has no key")
+        timestamp, begins = self.order.place(change.source, key)
+        if begins:
+            span.boundary = message.offset()
+        arrival = Arrival(message.timestamp()[1], received_us)
+        writes = self._router.writes(change, timestamp, raw, arrival)
+        self.seen[change.op] += 1
+        return writes
+
+    def _refuse(self, change: Change) -> None:
+        if change.op == TRUNCATE:
+            raise Truncated(self.table)
+        if (
+            self._snapshot_lsn is not None
+            and change.source.initial
+            and change.source.lsn != self._snapshot_lsn
+        ):
+            raise LateSnapshot(self.table, self._generation)

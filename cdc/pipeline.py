@@ -1,0 +1,170 @@
+"""The life of the sink process: what must be there, the loop, reconnects, a clean end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+import structlog
+from cassandra import DriverException
+from cassandra.cluster import NoHostAvailable, Session
+
+from cdc import keyspace, packed_batch, preflight, state
+from cdc.errors import PreflightRefused, Retryable, SchemaMismatch, Unreachable
+from cdc.positions import PositionsPublisher
+from cdc.prepared import prepare
+from cdc.settings import CdcSettings
+from cdc.sink import Sink
+from cdc.writer import Send
+from contracts.naming import Role
+from runtime import metrics as metrics_server
+from runtime.shutdown import Shutdown
+
+log = structlog.get_logger(__name__)
+
+_WAIT_FIRST_S, _WAIT_LAST_S = 0.5, 5.0
+_DRAIN_S = 4.0
+_LEAVE_S = 3.0
+
+T = TypeVar("T")
+
+
+def run(settings: CdcSettings, shutdown: Shutdown) -> None:
+    """Replicate until the end is asked for; raises Fatal where a person must act."""
+    metrics_server.serve(settings.sink_metrics_port)
+    start = _patiently(partial(_begin, settings), shutdown)
+    if start is None:
+        return
+    _check_preflight(settings, shutdown)
+    connection, generation, sink = start
+    publisher = PositionsPublisher(lambda: connection.session, settings.sink_group)
+    log.info("the sink runs", generation=generation.generation, group=settings.sink_group)
+    try:
+        while not shutdown.requested:
+            _step(settings, sink, connection, shutdown)
+            publisher.offer(sink.positions)
+    finally:
+        _end(sink, publisher, connection)
+
+
+class _Connection:
+    """The session in use; a new one takes its place when writes fail for too long."""
+
+    def __init__(self, settings: CdcSettings) -> None:
+        self._settings = settings
+        self.session: Session = keyspace.connect(settings, Role.SINK)
+
+    def renew(self) -> None:
+        """Replace the session; the old one's requests fail and are sent again over the new."""
+        old, self.session = self.session, keyspace.connect(self._settings, Role.SINK)
+        old.cluster.shutdown()
+
+    @property
+    def send(self) -> Send:
+        timeout_s = self._settings.request_timeout_ms / 1000
+        return lambda statements, done: packed_batch.send(self.session, statements, timeout_s, done)
+
+
+def _begin(settings: CdcSettings) -> tuple[_Connection, state.Generation, Sink]:
+    """Open everything; Retryable while something is not there yet."""
+    connection = _Connection(settings)
+    try:
+        return _begin_on(settings, connection)
+    except BaseException:
+        connection.session.cluster.shutdown()
+        raise
+
+
+def _begin_on(
+    settings: CdcSettings, connection: _Connection
+) -> tuple[_Connection, state.Generation, Sink]:
+    session = connection.session
+    try:
+        keyspace.check_migrated(session)
+        generation = state.recall(session).get(settings.generation)
+        heads = prepare(session, settings.cassandra_keyspace)
+    except (DriverException, NoHostAvailable) as error:
+        raise Unreachable(f"Cassandra does not answer: {type(error).__name__}") from error
+    except SchemaMismatch as error:
+        raise Unreachable(str(error)) from error  # `tidemark migrate` may be under way
+    if generation is None:
+        raise Unreachable(
+            f"generation {settings.generation} is not known yet: "
+            "`tidemark connector apply` begins it"
+        )
+    acknowledged = partial(_acknowledged, connection, settings.sink_group)
+    return connection, generation, Sink(settings, generation, heads, connection.send, acknowledged)
+
+
+def _acknowledged(connection: _Connection, group: str) -> dict[tuple[str, int], int]:
+    try:
+        return state.positions(connection.session, group)
+    except (DriverException, NoHostAvailable) as error:
+        raise Unreachable(f"Cassandra does not answer: {type(error).__name__}") from error
+
+
+def _check_preflight(settings: CdcSettings, shutdown: Shutdown) -> None:
+    """Refuse to start where rows would be lost; go on where nobody can say so for too long.
+
+    Going on is safe: a topic carries its generation, and the connector has a preflight of its own.
+    """
+    deadline = time.monotonic() + settings.preflight_patience_s
+    while not shutdown.requested:
+        try:
+            findings = preflight.check(settings)
+        except Retryable as error:
+            if time.monotonic() >= deadline:
+                log.warning("no preflight: going on with what the log has", reason=str(error))
+                return
+            shutdown.wait(1.0)
+        else:
+            if findings:
+                raise PreflightRefused(findings[0].code, findings[0].message)
+            return
+
+
+def _patiently(attempt: Callable[[], T], shutdown: Shutdown) -> T | None:
+    """Try until it succeeds or the end is asked for (None); each new reason is said once."""
+    wait_s, said = _WAIT_FIRST_S, ""
+    while not shutdown.requested:
+        try:
+            return attempt()
+        except Retryable as error:
+            if str(error) != said:
+                said = str(error)
+                log.warning("waiting", reason=said)
+        shutdown.wait(wait_s)
+        wait_s = min(wait_s * 2, _WAIT_LAST_S)
+    return None
+
+
+def _step(settings: CdcSettings, sink: Sink, connection: _Connection, shutdown: Shutdown) -> None:
+    try:
+        sink.step()
+    except Retryable as error:
+        log.warning("reading the log anew", reason=str(error))
+        shutdown.wait(_WAIT_FIRST_S)
+        sink.reopen()
+    if sink.writer.failing_s > settings.reconnect_after_s:
+        try:
+            connection.renew()
+        except Unreachable as error:
+            log.warning("no write succeeds", reason=str(error))
+        sink.writer.replace_sender(connection.send)
+
+
+def _end(sink: Sink, publisher: PositionsPublisher, connection: _Connection) -> None:
+    """Write and commit what was read, for a few seconds: the rest is read again next time."""
+    try:
+        sink.drain(_DRAIN_S)
+        publisher.offer(sink.positions)
+    finally:
+        leaving = threading.Thread(target=sink.close, name="leave", daemon=True)
+        leaving.start()  # a broker that is away must not hold the end up
+        leaving.join(_LEAVE_S)
+        publisher.close(1.0)
+        connection.session.cluster.shutdown()
+        log.info("the sink has ended")

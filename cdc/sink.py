@@ -1,0 +1,268 @@
+"""The sink's loop: poll, decode, route, gather, write; commit what is acknowledged.
+
+One thread does all of it; the driver's thread and librdkafka's overlap with it. Nothing waits for
+a batch: reading goes on while the window has room.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from itertools import groupby
+from typing import Any
+
+import structlog
+
+from cdc import metrics
+from cdc.consumer import LogReader, Offsets, Partition
+from cdc.dead_letters import DeadLetters
+from cdc.decoder import decoders
+from cdc.errors import Poison, Refused
+from cdc.gathering import Batch, Write
+from cdc.lane import Lane
+from cdc.router import Heads, Router, visible
+from cdc.routes import SOURCES
+from cdc.settings import CdcSettings
+from cdc.state import Generation
+from cdc.watermark import Span
+from cdc.writer import Send, Writer
+from contracts.naming import parse_topic, topic_of
+
+log = structlog.get_logger(__name__)
+
+_STALL_S = 2.0  # of a full window, after which fetching pauses; the group still hears of us
+_LONGEST_WAIT_S = 0.1
+_GATHER_BUSY_S = 0.01
+
+
+class Sink:
+    """One member of the sink's group, for one generation."""
+
+    def __init__(
+        self,
+        settings: CdcSettings,
+        state: Generation,
+        heads: Mapping[str, Heads],
+        send: Send,
+        acknowledged: Callable[[], Offsets],
+    ) -> None:
+        self._settings = settings
+        self._state = state
+        self._heads = heads
+        self._acknowledged = acknowledged
+        self._decoders = decoders()
+        self._lanes: dict[Partition, Lane] = {}
+        self._committed: dict[Partition, int] = {}
+        self._full_since: float | None = None
+        self._next_round = 0.0
+        self._metered = _Metered()
+        self.writer = Writer(settings, send, self._on_written, self._on_refused)
+        self._letters = DeadLetters(settings)
+        self._reader = self._read_log()
+
+    @property
+    def positions(self) -> dict[Partition, int]:
+        """The next offset to be acknowledged, of each partition that is ours."""
+        return {key: lane.watermark.acknowledged for key, lane in self._lanes.items()}
+
+    def step(self) -> None:
+        """Do one round, of at most a tenth of a second when there is nothing to do."""
+        self.writer.pump()
+        self._letters.check()
+        if self.writer.full or self._letters.full:
+            self._hold_back()
+        else:
+            self._go_on()
+        now = time.monotonic()
+        if now >= self._next_round:
+            self._next_round = now + self._settings.commit_interval_ms / 1000
+            self._settle()
+
+    def reopen(self) -> None:
+        """Read the log anew, from what is committed; what is under way still counts as pending."""
+        self._close_reader()
+        self._lanes.clear()
+        self._committed.clear()
+        self._reader = self._read_log()
+
+    def drain(self, timeout_s: float) -> None:
+        """Write what was read, for at most the timeout, and commit what was acknowledged."""
+        deadline = time.monotonic() + timeout_s
+        while not self.writer.idle and time.monotonic() < deadline:
+            self.writer.flush()
+            self.writer.wait(_LONGEST_WAIT_S)
+        self._letters.flush(max(0.0, deadline - time.monotonic()))
+        self._letters.check()
+        self._settle()
+
+    def close(self) -> None:
+        """Leave the group; commits what is acknowledged on the way."""
+        self._close_reader()
+
+    def _read_log(self) -> LogReader:
+        return LogReader(
+            self._settings,
+            [topic_of(source.table, self._settings.generation) for source in SOURCES],
+            self._on_assigned,
+            self._on_revoked,
+            self._acknowledged,
+        )
+
+    def _close_reader(self) -> None:
+        self._reader.close()
+
+    def _go_on(self) -> None:
+        if self._full_since is not None:
+            self._full_since = None
+            self._reader.resume()
+        waiting = self.writer.pending_rows > 0
+        timeout_ms = 1 if waiting else self._settings.poll_timeout_ms
+        messages = self._reader.poll(timeout_ms / 1000)
+        if messages:
+            self._take(messages)
+        self.writer.flush(self._gather_s(backlog=len(messages) >= self._settings.poll_messages))
+        self.writer.pump()
+
+    def _gather_s(self, *, backlog: bool) -> float:
+        """How long a batch gathers: not at all at rest, longer the more there is to do."""
+        if backlog:
+            return self._settings.gather_ms / 1000
+        quiet = self.writer.in_flight <= self._settings.batches_in_flight // 8
+        return 0.0 if quiet else _GATHER_BUSY_S
+
+    def _hold_back(self) -> None:
+        """The window is full: wait for Cassandra; after a while stop fetching, but keep polling."""
+        now = time.monotonic()
+        if self._full_since is None:
+            self._full_since = now
+        self.writer.flush()
+        self.writer.wait(_LONGEST_WAIT_S)
+        if now - self._full_since >= _STALL_S:
+            self._reader.pause()
+            self._take(self._reader.poll(0))
+
+    def _take(self, messages: list[Any]) -> None:
+        received_us = time.time_ns() // 1000
+        for partition, run in groupby(messages, key=_partition_of):
+            lane = self._lanes.get(partition)
+            if lane is None:
+                continue  # revoked since it was fetched
+            lane.take(list(run), received_us, self.writer.add, self._reject)
+            if lane.halted is not None:
+                self._halt(lane)
+
+    def _halt(self, lane: Lane) -> None:
+        """Stop all partitions of the table: their events belong together."""
+        same = [key for key, each in self._lanes.items() if each.table == lane.table]
+        for key in same:
+            self._lanes[key].halted = lane.halted
+        self._reader.halt(same)
+        metrics.HALTED.labels(lane.table).set(1)
+        log.error("a table's replication halts", table=lane.table, reason=str(lane.halted))
+
+    def _reject(self, event: Any, error: Poison, span: Span) -> None:
+        """Send an event that cannot be applied to the dead letters; it settles once it is there."""
+
+        def stored() -> None:
+            span.pending -= 1
+
+        _generation, table = parse_topic(event.topic())
+        metrics.DEAD_LETTERS.labels(table, error.cause).inc()
+        self._letters.put(event, table=table, cause=error.cause, reason=str(error), stored=stored)
+
+    def _on_refused(self, write: Write, error: Exception) -> None:
+        if write.span is None:
+            log.warning("a heartbeat cannot be marked visible", error=str(error))
+            return
+        write.span.pending += 1
+        self._reject(write.event, Refused(f"{write.table}: {error}"), write.span)
+
+    def _on_written(self, batch: Batch) -> None:
+        self._metered.rows[batch.table] = self._metered.rows.get(batch.table, 0) + len(batch.writes)
+        heads = self._heads[batch.table]
+        if not heads.mark_visible:
+            return
+        visible_us = time.time_ns() // 1000
+        for write in batch.writes:
+            if write.beat is not None:
+                metrics.observe_beat(write.beat, visible_us)
+                self.writer.add(visible(write, heads, visible_us))
+
+    def _on_assigned(self, starts: Offsets) -> None:
+        for (topic, number), start in starts.items():
+            generation, table = parse_topic(topic)
+            decoder = self._decoders[table]
+            router = Router(
+                decoder.source,
+                self._heads,
+                generation=generation,
+                placeholder=self._state.placeholder,
+            )
+            self._lanes[topic, number] = Lane(
+                decoder, router, generation, start, self._state.snapshot_lsn
+            )
+
+    def _on_revoked(self, partitions: list[Partition]) -> Offsets:
+        """Forget the partitions; return what may be committed of them."""
+        committable = {}
+        for partition in partitions:
+            lane = self._lanes.pop(partition, None)
+            if lane is not None:
+                lane.watermark.advance()
+                committable[partition] = lane.watermark.committable
+                self._metered.forget(partition)
+            self._committed.pop(partition, None)
+        return committable
+
+    def _settle(self) -> None:
+        """Take acknowledgements up, commit, show metrics."""
+        due = {}
+        for partition, lane in self._lanes.items():
+            lane.watermark.advance()
+            committable = lane.watermark.committable
+            if self._committed.get(partition) != committable:
+                due[partition] = committable
+        self._reader.commit(due)
+        self._committed.update(due)
+        self._metered.show(self._lanes, self.writer, self._reader.lag(self.positions))
+
+
+def _partition_of(message: Any) -> Partition:
+    return message.topic(), message.partition()
+
+
+class _Metered:
+    """Counts between two rounds: metrics are touched once a second, not once an event."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, int] = {}
+        self._before = (0, 0)
+
+    def show(
+        self, lanes: Mapping[Partition, Lane], writer: Writer, lags: Mapping[Partition, int]
+    ) -> None:
+        for (topic, number), lane in lanes.items():
+            for op, seen in lane.seen.items():
+                metrics.EVENTS.labels(lane.table, op).inc(seen)
+            lane.seen.clear()
+            oddities = lane.order.take_oddities()
+            metrics.RANK_OVERFLOWS.inc(oddities.rank_overflows)
+            metrics.COMMITS_BACKWARDS.inc(oddities.commits_backwards)
+            metrics.ACKNOWLEDGED.labels(topic, number).set(lane.watermark.acknowledged)
+        for (topic, number), behind in lags.items():
+            metrics.LAG.labels(topic, number).set(behind)
+        for table, rows in self.rows.items():
+            metrics.ROWS.labels(table).inc(rows)
+        self.rows.clear()
+        metrics.BATCHES.inc(writer.counts.batches - self._before[0])
+        metrics.RETRIES.inc(writer.counts.retries - self._before[1])
+        self._before = writer.counts.batches, writer.counts.retries
+        metrics.IN_FLIGHT.set(writer.in_flight)
+        metrics.PENDING.set(writer.pending_rows)
+        metrics.FAILING.set(writer.failing_s)
+
+    @staticmethod
+    def forget(partition: Partition) -> None:
+        """Show nothing of a partition that is another member's now."""
+        for gauge in (metrics.ACKNOWLEDGED, metrics.LAG):
+            gauge.remove_by_labels({"topic": partition[0], "partition": str(partition[1])})
