@@ -38,7 +38,7 @@ def _table(
     name: str, *items: SchemaItem, key: tuple[str, ...], by_day: str | None = None
 ) -> sa.Table:
     """A table of ours; `by_day`: the time by which it is partitioned, and which is whole ms."""
-    options = {}
+    options: dict[str, Any] = {}
     if by_day is not None:
         PARTITIONED_BY[name] = by_day
         options["postgresql_partition_by"] = f"RANGE ({by_day})"

@@ -25,7 +25,7 @@ OWNERS = {
     "sqlalchemy": ("ingest/", "migrations/"),
     "alembic": ("migrations/", "cli/migrate.py"),
     "psycopg2": (
-        "ingest/store.py",
+        "ingest/session.py",
         "cdc/source.py",
         "watch/store.py",
         "stack/services/postgres.py",

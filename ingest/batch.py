@@ -1,0 +1,72 @@
+"""What is handed to the store, and what it answers."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+
+import msgspec
+
+from contracts.market import (
+    Depth,
+    Event,
+    Gap,
+    Instrument,
+    Kline,
+    Price,
+    Rejected,
+    Ticker24h,
+    Trade,
+)
+
+
+class MoversPoll(msgspec.Struct, frozen=True, kw_only=True):
+    """Rank the venue's 24 h statistics as of this poll: `ranks` places in each ranking.
+
+    Only symbols that are TRADING, were traded at all, and turned over at least `min_quote_volume`
+    of the quote asset are ranked.
+    """
+
+    venue: str
+    snapshot_at: datetime
+    quote_assets: tuple[str, ...]
+    ranks: int = 10
+    min_quote_volume: Decimal = Decimal(0)
+
+
+class Batch(msgspec.Struct, kw_only=True):
+    """Rows of any tables that are written together, in one transaction.
+
+    `watched`: symbols whose tickers also go to `ticker_24h_history`. `movers` ranks what the
+    database holds after this batch's own tickers are in it.
+    """
+
+    instruments: list[Instrument] = []
+    prices: list[Price] = []
+    depth: list[Depth] = []
+    trades: list[Trade] = []
+    klines: list[Kline] = []
+    tickers: list[Ticker24h] = []
+    watched: frozenset[str] = frozenset()
+    movers: MoversPoll | None = None
+    gaps: list[Gap] = []
+    events: list[Event] = []
+    rejected: list[Rejected] = []
+
+
+class Written(msgspec.Struct, frozen=True):
+    """What a write did: rows inserted or really changed by table, and rows set aside."""
+
+    rows: dict[str, int] = {}
+    quarantined: int = 0
+
+
+class BackfillProgress(msgspec.Struct, frozen=True, kw_only=True):
+    """`backfills`: of [start_time, end_time) everything before `next_time` is stored."""
+
+    venue: str
+    symbol: str
+    interval: str
+    start_time: datetime
+    end_time: datetime
+    next_time: datetime

@@ -1,0 +1,95 @@
+"""What ingestion reads back from PostgreSQL. Each query names the key that serves it.
+
+Parameters are named. Per symbol the newest row is looked up from `instruments`, one index probe a
+symbol and partition, because GROUP BY would read whole days.
+"""
+
+from __future__ import annotations
+
+# pk_instruments
+INSTRUMENTS = """
+SELECT venue, symbol, base_asset, quote_asset, status, tick_size, lot_size, min_notional, as_of
+FROM instruments WHERE venue = %(venue)s ORDER BY symbol
+"""
+
+# pk_trades, backwards in each recent partition: ids rise with time
+LAST_TRADE_IDS = """
+SELECT i.symbol, newest.trade_id
+FROM instruments AS i CROSS JOIN LATERAL (
+    SELECT t.trade_id FROM trades AS t
+    WHERE t.venue = i.venue AND t.symbol = i.symbol AND t.traded_at >= %(since)s
+    ORDER BY t.traded_at DESC, t.trade_id DESC LIMIT 1
+) AS newest
+WHERE i.venue = %(venue)s
+"""
+
+# pk_prices, backwards in each recent partition
+LATEST_PRICES = """
+SELECT i.venue, i.symbol, newest.observed_at, newest.price
+FROM instruments AS i CROSS JOIN LATERAL (
+    SELECT p.observed_at, p.price FROM prices AS p
+    WHERE p.venue = i.venue AND p.symbol = i.symbol AND p.observed_at >= %(since)s
+    ORDER BY p.observed_at DESC LIMIT 1
+) AS newest
+WHERE i.venue = %(venue)s
+"""
+
+# pk_klines, backwards
+LAST_CLOSED_KLINES = """
+SELECT i.symbol, wanted.interval, newest.open_time
+FROM instruments AS i
+CROSS JOIN unnest(%(intervals)s) AS wanted (interval)
+CROSS JOIN LATERAL (
+    SELECT k.open_time FROM klines AS k
+    WHERE k.venue = i.venue AND k.symbol = i.symbol AND k.interval = wanted.interval
+      AND k.is_closed
+    ORDER BY k.open_time DESC LIMIT 1
+) AS newest
+WHERE i.venue = %(venue)s
+"""
+
+# pk_klines, one range: each closed candle, and the bounds, tell what should follow next
+MISSING_KLINES = """
+WITH known AS (
+    SELECT open_time FROM klines
+    WHERE venue = %(venue)s AND symbol = %(symbol)s AND interval = %(interval)s
+      AND open_time >= %(start)s AND open_time < %(end)s AND is_closed
+    UNION ALL VALUES (%(end)s)
+), steps AS (
+    SELECT coalesce(lag(open_time) OVER in_time + %(step)s::interval, %(start)s) AS expected,
+           open_time AS found
+    FROM known WINDOW in_time AS (ORDER BY open_time)
+)
+SELECT expected AS first_missing, found - %(step)s::interval AS last_missing
+FROM steps WHERE found > expected ORDER BY expected
+"""
+
+# pk_backfills
+BACKFILL_PROGRESS = """
+SELECT next_time FROM backfills
+WHERE venue = %(venue)s AND symbol = %(symbol)s AND interval = %(interval)s
+  AND start_time = %(start_time)s AND end_time = %(end_time)s
+"""
+
+SAVE_BACKFILL_PROGRESS = """
+INSERT INTO backfills AS b (venue, symbol, interval, start_time, end_time, next_time)
+VALUES (%(venue)s, %(symbol)s, %(interval)s, %(start_time)s, %(end_time)s, %(next_time)s)
+ON CONFLICT (venue, symbol, interval, start_time, end_time) DO UPDATE
+SET next_time = excluded.next_time, updated_at = excluded.updated_at
+WHERE excluded.next_time > b.next_time
+"""
+
+QUARANTINE = """
+INSERT INTO quarantine (source, endpoint, reason, raw)
+SELECT source, endpoint, reason, decode(raw, 'base64')
+FROM json_to_recordset(%(rows)s) AS r (source text, endpoint text, reason text, raw text)
+"""
+
+BEAT = "INSERT INTO heartbeat (source) VALUES (%(source)s) ON CONFLICT DO NOTHING"
+ENSURE_PARTITION = "SELECT ensure_partition(%(table)s, %(day)s)"
+
+
+def interval_step(interval: str) -> str:
+    """A candle's interval as PostgreSQL writes it: 15m → '15 minutes', 1M → '1 months'."""
+    unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks", "M": "months"}
+    return f"{int(interval[:-1])} {unit[interval[-1]]}"
