@@ -8,7 +8,7 @@ from pathlib import Path
 from string import Template
 
 from cdc.settings import CdcSettings
-from cdc.topics import DAY_MS
+from cdc.times import MS_PER_DAY
 from contracts.naming import PUBLICATION, SCHEMA, Role, slot_name, topic_prefix
 from runtime.settings import PROJECT_ROOT
 
@@ -31,7 +31,7 @@ def connector_config(
         "tables": ",".join(f"{SCHEMA}.{table}" for table in sorted(set(tables))),
         "placeholder": placeholder,
         "topic_partitions": str(settings.topic_partitions),
-        "topic_retention_ms": str(settings.topic_retention_days * DAY_MS),
+        "topic_retention_ms": str(settings.topic_retention_days * MS_PER_DAY),
     }
     # JSON first, then each value: a path with a quote in it cannot break out of its string.
     settings_of: dict[str, str] = json.loads(template.read_text(encoding="utf-8"))

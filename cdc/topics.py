@@ -17,10 +17,10 @@ from kafka.errors import KafkaError
 
 from cdc.errors import TopicMismatch, Unreachable
 from cdc.settings import CdcSettings
+from cdc.times import MS_PER_DAY
 
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024  # as debezium/postgres-source.json says
 HEARTBEAT_TOPIC_PREFIX = "__debezium-heartbeat"
-DAY_MS = 24 * 3600 * 1000
 
 Positions = dict[tuple[str, int], int]  # (topic, partition) → offset
 
@@ -48,13 +48,13 @@ class TopicSpec:
 
 def topic_specs(settings: CdcSettings, data_topics: Iterable[str], prefix: str) -> list[TopicSpec]:
     """Every topic of a generation: one a routed table, Debezium's heartbeat, the dead letters."""
-    retention_ms = settings.topic_retention_days * DAY_MS
+    retention_ms = settings.topic_retention_days * MS_PER_DAY
     specs = [
         TopicSpec(name=name, partitions=settings.topic_partitions, retention_ms=retention_ms)
         for name in sorted(set(data_topics))
     ]
     heartbeat = f"{HEARTBEAT_TOPIC_PREFIX}.{prefix}"
-    specs.append(TopicSpec(name=heartbeat, partitions=1, retention_ms=DAY_MS))
+    specs.append(TopicSpec(name=heartbeat, partitions=1, retention_ms=MS_PER_DAY))
     # Dead letters wait for a person: they are never aged out.
     specs.append(TopicSpec(name=settings.dead_letter_topic, partitions=1, retention_ms=-1))
     return specs

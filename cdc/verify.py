@@ -28,7 +28,8 @@ from cdc.selection import Selection
 from cdc.settings import CdcSettings
 from cdc.source import EPOCH, SourceDatabase
 from cdc.target import Partitioner, Target
-from cdc.topics import DAY_MS, Topics
+from cdc.times import MS_PER_DAY
+from cdc.topics import Topics
 from contracts.naming import Role, topic_of
 
 ROWS_AHEAD = 10_000
@@ -147,7 +148,7 @@ class Comparison:
         return frozenset((day - EPOCH.date()).days for day in days)
 
     def _is_live(self, ms: int) -> bool:
-        return self._live is None or ms // DAY_MS in self._live
+        return self._live is None or ms // MS_PER_DAY in self._live
 
     def _candidates(self) -> Iterator[Row]:
         """Keys of rows that look different; each partition that PostgreSQL has, then the others."""

@@ -1,0 +1,109 @@
+"""The connector's configuration, made from debezium/postgres-source.json."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from string import Template
+
+import pytest
+
+from cdc.connector_config import TEMPLATE, connector_config
+from cdc.settings import CdcSettings
+from runtime.settings import PROJECT_ROOT
+
+WORKER = PROJECT_ROOT / "debezium" / "connect-distributed.properties"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> CdcSettings:
+    return CdcSettings(generation=3, state_dir=tmp_path, postgres_port=15999)
+
+
+def test_every_variable_of_the_template_is_filled_in(settings: CdcSettings) -> None:
+    """A forgotten variable would reach Debezium as text."""
+    config = connector_config(settings, ["trades"], "placeholder")
+    left = {key: value for key, value in config.items() if re.search(r"\$\{(?!directory:)", value)}
+    assert left == {}
+
+
+def test_the_generation_is_in_slot_and_topics(settings: CdcSettings) -> None:
+    """Two generations never share a slot or a topic."""
+    config = connector_config(settings, ["trades"], "placeholder")
+    assert (config["slot.name"], config["topic.prefix"]) == ("tidemark_g3", "market.g3")
+
+
+def test_the_password_is_a_reference_to_its_file(settings: CdcSettings) -> None:
+    """The configuration is readable over REST, so it must never hold the password itself."""
+    secrets = settings.secret_path("tidemark_cdc").parent
+    secrets.mkdir(parents=True)
+    settings.secret_path("tidemark_cdc").write_text("canary")
+    config = connector_config(settings, ["trades"], "placeholder")
+    assert config["database.password"] == f"${{directory:{secrets}:tidemark_cdc.password}}"
+    assert "canary" not in json.dumps(config)
+
+
+def test_addresses_as_connect_sees_them_win(tmp_path: Path) -> None:
+    """In containers Connect reaches PostgreSQL and the secrets by other names than we do."""
+    settings = CdcSettings(
+        state_dir=tmp_path,
+        connect_postgres_host="postgres",
+        connect_postgres_port=5432,
+        connect_secrets_dir=Path("/run/secrets"),
+    )
+    config = connector_config(settings, ["trades"], "placeholder")
+    assert (config["database.hostname"], config["database.port"]) == ("postgres", "5432")
+    assert "/run/secrets:" in config["database.password"]
+
+
+def test_tables_are_listed_once_and_sorted(settings: CdcSettings) -> None:
+    """The same routes give the same configuration, else each `apply` would restart the task."""
+    config = connector_config(settings, ["trades", "prices", "trades"], "placeholder")
+    assert config["table.include.list"] == "public.prices,public.trades"
+
+
+def test_a_quote_in_a_path_stays_inside_its_value(tmp_path: Path) -> None:
+    """Values are filled in after the JSON was read."""
+    settings = CdcSettings(state_dir=tmp_path / 'a"b')
+    assert 'a"b' in connector_config(settings, [], "placeholder")["database.password"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("publication.autocreate.mode", "disabled"),
+        ("snapshot.mode", "initial"),
+        ("offset.mismatch.strategy", "trust_offset"),
+        ("lsn.flush.mode", "connector"),
+        ("slot.drop.on.stop", "false"),
+        ("slot.failover", "true"),
+        ("skipped.operations", "none"),
+        ("tombstones.on.delete", "false"),
+        ("errors.tolerance", "none"),
+        ("decimal.handling.mode", "string"),
+        ("time.precision.mode", "isostring"),
+    ],
+)
+def test_settings_that_keep_rows_are_as_measured(
+    settings: CdcSettings, name: str, value: str
+) -> None:
+    """Each of these, set otherwise, loses or changes rows in some fault."""
+    assert connector_config(settings, [], "placeholder")[name] == value
+
+
+def test_the_worker_lets_secrets_be_read_from_their_folder_only() -> None:
+    """Neither other files nor Kafka clients' settings are open to a connector's configuration."""
+    text = Template(WORKER.read_text()).safe_substitute(secrets_dir="/s")
+    assert "config.providers.directory.param.allowed.paths=/s\n" in text
+    assert "connector.client.config.override.policy=None\n" in text
+
+
+def test_the_worker_stores_offsets_each_second() -> None:
+    """A fence waits for stored offsets: this is its cost."""
+    assert "offset.flush.interval.ms=1000\n" in WORKER.read_text()
+
+
+def test_the_template_is_strings_only() -> None:
+    """Connect returns strings; anything else would look changed at each `apply`."""
+    assert all(isinstance(value, str) for value in json.loads(TEMPLATE.read_text()).values())
