@@ -1,0 +1,40 @@
+"""Candles a second from the simulated exchange into PostgreSQL, its weight limit lifted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tests.benchmarks.clone import Clone
+from tests.benchmarks.figures import Figure
+
+SYMBOLS = ("BTCUSDT", "ETHUSDT", "XRPUSDT", "BNBUSDT", "SOLUSDT")
+GOAL = 20_000
+# (name, start, end, programs that are stopped meanwhile)
+RUNS = (
+    ("backfill, while everything runs", "2026-01-01", "2026-03-01", ()),
+    (
+        "backfill, replication stopped",
+        "2026-03-01",
+        "2026-05-01",
+        ("ingest", "sink", "connect", "watch"),
+    ),
+)
+
+
+def measure(clone: Clone) -> Iterator[Figure]:
+    """Two months of five symbols: with the whole pipeline at work beside it, and alone."""
+    for name, start, end, stopped in RUNS:
+        for program in stopped:
+            clone.halt(program)
+        done = clone.tidemark(
+            "backfill", "klines", *SYMBOLS, "--interval", "1m", "--start", start, "--end", end
+        )
+        yield Figure(
+            name=name,
+            value=done["rows"] / done["seconds"],
+            unit="klines/s",
+            goal=GOAL,
+            at_least=True,
+            note=f"{done['rows']:,} candles of {len(SYMBOLS)} symbols in {done['seconds']:.1f} s",
+        )
+    clone.make("up")

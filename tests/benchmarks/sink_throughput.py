@@ -1,0 +1,176 @@
+"""How fast the sink carries trade events from Kafka into Cassandra, and at what cost of CPU.
+
+    TIDEMARK_ENV_FILE=… python -m tests.benchmarks.sink_throughput --events 300000
+
+Makes topics of a generation of its own (default 99) with events as Debezium writes them (about 636
+bytes), then runs the real sink over them from the beginning. One line of JSON a run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import resource
+import time
+from functools import partial
+from uuid import uuid4
+
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from cdc import keyspace, packed_batch
+from cdc.prepared import prepare
+from cdc.settings import CdcSettings
+from cdc.sink import Sink
+from cdc.state import Generation
+from cdc.topics import TopicSpec, Topics
+from contracts.naming import Role, topic_of
+
+PARTITIONS = 4
+SYMBOLS = 40
+DAY_MS = 86_400_000
+SPEED_MS = 20  # market time between two trades: an hour's partition gets 4,500 rows a symbol
+
+
+def trade_event(number: int, table: str = "trades") -> tuple[bytes, bytes]:
+    """Key and value of one inserted trade, as Debezium 3.7.0 writes them."""
+    symbol = f"SYM{number % SYMBOLS}USDT"
+    ms = 1_795_132_800_000 + number * SPEED_MS
+    whole, part = divmod(ms, 1000)
+    moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{part:03d}000Z"
+    lsn = 26_000_000_000 + number * 200
+    transaction = number // 50
+    key = {"venue": "bench", "symbol": symbol, "trade_id": number, "traded_at": moment}
+    row = {
+        **key,
+        "traded_at_us": ms * 1000,
+        "price": f"{60_000 + number % 997}.{number % 100:02d}0000000000000000",
+        "quantity": f"0.{number % 100_000:05d}0000000000000",
+        "quote_quantity": f"{number % 9973}.{number % 1000:03d}000000000000000",
+        "notional_usd": f"{number % 9973}.{number % 1000:03d}000000000000000",
+        "is_buyer_maker": number % 2 == 0,
+        "is_best_match": True,
+        "ingested_at": moment[:-4] + "456Z",
+    }
+    source = {
+        "version": "3.7.0.Final",
+        "connector": "postgresql",
+        "name": "market.g99",
+        "ts_ms": ms,
+        "snapshot": "false",
+        "db": "tidemark",
+        "sequence": f'["{26_000_000_000 + transaction * 10_000 - 64}","{lsn}"]',
+        "ts_us": ms * 1000,
+        "ts_ns": ms * 1_000_000,
+        "schema": "public",
+        "table": table,
+        "txId": 900_000 + transaction,
+        "lsn": lsn,
+        "xmin": None,
+    }
+    value = {
+        "before": None,
+        "after": row,
+        "source": source,
+        "transaction": None,
+        "op": "c",
+        "ts_ms": ms,
+        "ts_us": ms * 1000 + 4000,
+        "ts_ns": ms * 1_000_000,
+    }
+    return _json(key), _json(value)
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def fill(settings: CdcSettings, events: int) -> None:
+    """Produce the events, unless the topic holds as many already."""
+    topic = topic_of("trades", settings.generation)
+    with Topics(settings) as topics:
+        topics.ensure([TopicSpec(name=topic, partitions=PARTITIONS, retention_ms=DAY_MS)])
+    consumer = Consumer({"bootstrap.servers": settings.kafka_bootstrap, "group.id": "fill"})
+    held = sum(
+        consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=10)[1]
+        for number in range(PARTITIONS)
+    )
+    consumer.close()
+    producer = Producer(
+        {
+            "bootstrap.servers": settings.kafka_bootstrap,
+            "compression.type": "lz4",
+            "linger.ms": 20,
+            "queue.buffering.max.messages": 1_000_000,
+        }
+    )
+    for number in range(held, events):
+        key, value = trade_event(number)
+        while True:
+            with contextlib.suppress(BufferError):
+                producer.produce(topic, value, key)
+                break
+            producer.poll(0.1)
+        producer.poll(0)
+    producer.flush()
+
+
+def run(settings: CdcSettings, events: int) -> dict[str, float]:
+    """Carry the events over; rows/s and µs of CPU a row of this process."""
+    session = keyspace.connect(settings, Role.SINK)
+    state = Generation(
+        generation=settings.generation,
+        system_identifier="bench",
+        timeline=1,
+        slot="none",
+        topic_prefix="none",
+        placeholder="__bench_placeholder__",
+    )
+    send = partial(_send, session, settings.request_timeout_ms / 1000)
+    sink = Sink(settings, state, prepare(session, settings.cassandra_keyspace), send, dict)
+    while sink.writer.counts.rows == 0:
+        sink.step()
+    rows, wall, cpu = sink.writer.counts.rows, time.perf_counter(), _cpu_s()
+    while sum(sink.positions.values()) < events:
+        sink.step()
+    wall, cpu = time.perf_counter() - wall, _cpu_s() - cpu
+    rows = sink.writer.counts.rows - rows
+    batches = sink.writer.counts.batches
+    sink.drain(5)
+    sink.close()
+    session.cluster.shutdown()
+    return {
+        "rows": rows,
+        "seconds": round(wall, 2),
+        "rows_per_s": round(rows / wall),
+        "cpu_us_per_row": round(cpu / rows * 1e6, 1),
+        "rows_per_batch": round(sink.writer.counts.rows / batches, 1),
+        "retries": sink.writer.counts.retries,
+    }
+
+
+def _send(session: object, timeout_s: float, statements: list[bytes], done: object) -> None:
+    packed_batch.send(session, statements, timeout_s, done)  # type: ignore[arg-type]
+
+
+def _cpu_s() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=300_000)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--generation", type=int, default=99)
+    options = parser.parse_args()
+    fill(CdcSettings(generation=options.generation), options.events)
+    for _ in range(options.runs):
+        settings = CdcSettings(
+            generation=options.generation, sink_group=f"bench-{uuid4()}", sink_metrics_port=0
+        )
+        print(json.dumps(run(settings, options.events)), flush=True)  # noqa: T201 - its output
+
+
+if __name__ == "__main__":
+    main()
