@@ -1,0 +1,74 @@
+# Everything that a person or CI types. `make` alone explains.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+STATE := .tidemark
+BIN := .venv/bin
+SOURCES := cdc cli contracts ingest runtime simulator stack watch tests migrations
+# STACK=local|docker decides how services run (see .env.sample); make exports it to the command
+ifdef STACK
+export TIDEMARK_STACK := $(STACK)
+endif
+
+.PHONY: help
+help:  ## explain the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(BIN)/.ready  ## make .venv from the hash-locked requirements
+
+$(BIN)/.ready: requirements.txt requirements-dev.txt pyproject.toml stack/setup.sh
+	@sh stack/prerequisites.sh
+	@sh stack/setup.sh
+	@touch $@
+
+.PHONY: up
+up: setup  ## start everything and wait until data flows
+	@sh stack/prerequisites.sh
+	@$(BIN)/tidemark up
+
+.PHONY: down
+down: setup  ## stop everything; data stays
+	@$(BIN)/tidemark down
+
+.PHONY: status
+status: setup  ## health, lag, rows on both sides, latency
+	@$(BIN)/tidemark status
+
+.PHONY: demo
+demo: export TIDEMARK_EXCHANGE := simulator
+demo: up  ## run on the simulated exchange and show what arrives
+	@$(BIN)/python -m cli.demo
+	@$(BIN)/tidemark status
+
+.PHONY: check
+check: setup  ## lint, format, types, imports, the tree's own rules
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q tests/unit/test_tidy.py
+
+.PHONY: test
+test: check  ## check, then unit and integration tests on a real stack, with coverage
+	@sh stack/prerequisites.sh
+	$(BIN)/pytest --cov tests/unit tests/integration
+
+.PHONY: test-faults
+test-faults: setup  ## kill every process while data flows
+	@sh stack/prerequisites.sh
+	$(BIN)/pytest tests/faults
+
+.PHONY: bench
+bench: setup  ## measure speed and size
+	@sh stack/prerequisites.sh
+	$(BIN)/python -m tests.benchmarks
+
+.PHONY: lock
+lock: setup  ## write requirements and checksums anew from their sources
+	sh stack/lock.sh
+	$(BIN)/python -m stack.artifacts lock
+
+.PHONY: clean
+clean:  ## stop everything and delete state, data and downloads; .venv stays
+	@if [ -x $(BIN)/tidemark ]; then $(BIN)/tidemark down --delete-data --yes; fi
+	rm -rf $(STATE) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage* htmlcov
