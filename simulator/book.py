@@ -1,0 +1,151 @@
+"""The order book: a pure function of the update id.
+
+An update id is a number of 20 ms steps since the epoch. At each step the best prices stand around
+the last trade, and each level's size is drawn for a while of its own; so a snapshot at any id and
+the differences between any two ids always agree, and nothing is kept.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from simulator import noise
+from simulator.catalogue import Listing
+from simulator.market import Market
+from simulator.noise import Ints
+from simulator.trades import MINUTE_US
+
+STEP_US = 20_000
+MAX_LEVELS = 1500  # places for levels on each side; about one in sixteen is empty
+_BRISK = 60  # trades a minute
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """Levels, best first: prices in ticks and sizes in lots, shape (N,)."""
+
+    price: Ints
+    lots: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """Both sides at an update id; a side may be empty, they never meet."""
+
+    update_id: int
+    bids: Side
+    asks: Side
+
+
+@dataclass(frozen=True, slots=True)
+class Top:
+    """The best level of each side at an update id, in ticks and lots; zeros on an empty side."""
+
+    update_id: int
+    bid: int
+    bid_lots: int
+    ask: int
+    ask_lots: int
+
+
+_NOTHING = Side(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
+_BIDS, _ASKS = 0, 1
+
+
+def update_id_at(listing: Listing, now_us: int) -> int:
+    """The latest update at a time; it stands still when trading has ended."""
+    return min(now_us, listing.closed * MINUTE_US - 1) // STEP_US
+
+
+def book(market: Market, listing: Listing, update_id: int, levels: int = MAX_LEVELS) -> Book:
+    """The best `levels` of each side at an update id (fewer if the book is shorter)."""
+    best_bid = _best_bid(market, listing, update_id)
+    if best_bid is None:
+        return Book(update_id, _NOTHING, _NOTHING)
+    places = min(MAX_LEVELS, levels + levels // 8 + 16)
+    grid = grid_of(listing)
+    below = (best_bid - 1) // grid - np.arange(places)
+    above = (best_bid + 1) // grid + 1 + np.arange(places)
+    bids = np.concatenate([[best_bid], below[below > 0] * grid])
+    asks = np.concatenate([[best_bid + 1], above * grid])
+    return Book(
+        update_id,
+        _side(listing, _BIDS, bids, update_id, levels),
+        _side(listing, _ASKS, asks, update_id, levels),
+    )
+
+
+def top(market: Market, listing: Listing, update_id: int) -> Top:
+    """The first level of each side of `book`, without drawing the others."""
+    bid = _best_bid(market, listing, update_id)
+    if bid is None:
+        return Top(update_id, 0, 0, 0, 0)
+    return Top(
+        update_id,
+        bid,
+        _best_lots(listing, _BIDS, bid, update_id),
+        bid + 1,
+        _best_lots(listing, _ASKS, bid + 1, update_id),
+    )
+
+
+def grid_of(listing: Listing) -> int:
+    """Ticks between the places of levels: one, or more where a tick is below a millionth."""
+    ticks = listing.base_price * 10.0**listing.price_decimals
+    return int(max(1, 10 ** (len(str(int(ticks))) - 6)))
+
+
+def changes(older: Side, newer: Side) -> Side:
+    """What turns one side into the other: changed levels, those that went away with 0 lots."""
+    kept = dict(zip(older.price.tolist(), older.lots.tolist(), strict=True))
+    changed = {
+        price: lots
+        for price, lots in zip(newer.price.tolist(), newer.lots.tolist(), strict=True)
+        if kept.pop(price, 0) != lots
+    }
+    changed.update(dict.fromkeys(kept.keys() - set(newer.price.tolist()), 0))
+    return Side(
+        np.fromiter(changed.keys(), dtype=np.int64, count=len(changed)),
+        np.fromiter(changed.values(), dtype=np.int64, count=len(changed)),
+    )
+
+
+def _best_bid(market: Market, listing: Listing, update_id: int) -> int | None:
+    """Ticks of the best bid, next to the last trade; None where there is no book.
+
+    A delisted symbol (BREAK) has an empty book, a halted one keeps its last.
+    """
+    if listing.closed_status == "BREAK" and update_id >= update_id_at(
+        listing, listing.closed * MINUTE_US
+    ):
+        return None
+    last = market.last(listing, update_id * STEP_US)
+    return max(1, last.price - 1 if last.taker_buys else last.price)
+
+
+def _side(listing: Listing, side: int, price: Ints, update_id: int, levels: int) -> Side:
+    place = noise.draw(noise.key(listing.key, "book", side), price)
+    stay = (np.uint64(10) + (place & np.uint64(1023))) * np.uint64(_slowness(listing))
+    since = ((place >> np.uint64(10)) + np.uint64(update_id)) // stay  # redrawn every `stay` steps
+    bits = noise.draw(place, since.astype(np.int64))
+    size = 3.0 * listing.mean_lots * noise.heavy_tail(noise.field(bits, 0, 20))
+    present = (bits >> np.uint64(60)) != 0
+    present[0] = True
+    shown = np.flatnonzero(present)[:levels]
+    return Side(price[shown], 1 + np.floor(size[shown]).astype(np.int64))
+
+
+def _best_lots(listing: Listing, side: int, price: int, update_id: int) -> int:
+    place = noise.draw_one(noise.key(listing.key, "book", side), price)
+    stay = (10 + (place & 1023)) * _slowness(listing)
+    bits = noise.draw_one(place, ((place >> 10) + update_id) // stay)
+    uniform = (bits & 0xFFFFF) * 2.0**-20
+    return 1 + math.floor(3.0 * listing.mean_lots * noise.heavy_tail_one(uniform))
+
+
+def _slowness(listing: Listing) -> int:
+    """How much longer sizes stay in the book of a quiet symbol."""
+    return 1 if listing.trades_per_minute > _BRISK else 20

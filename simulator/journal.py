@@ -1,0 +1,49 @@
+"""What was asked, in order: tests judge by it that nobody asked while banned."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import asdict, dataclass
+
+_KEPT = 50_000  # requests; the oldest go first
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One answered request. `while_blocked`: it came before the end of a 429 or 418."""
+
+    at_ms: int
+    address: str
+    path: str
+    query: str
+    status: int
+    weight: int
+    used_weight: int
+    while_blocked: bool
+    fault: str
+    took_ms: float
+
+
+class Journal:
+    """The latest requests, and how many there were of each status since the start."""
+
+    def __init__(self) -> None:
+        self._requests: deque[Request] = deque(maxlen=_KEPT)
+        self.statuses: dict[int, int] = {}
+
+    def note(self, request: Request) -> None:
+        """Keep a request."""
+        self._requests.append(request)
+        self.statuses[request.status] = self.statuses.get(request.status, 0) + 1
+
+    def since(self, at_ms: int, path: str = "") -> list[dict[str, object]]:
+        """Requests from a time on, of paths that contain `path`, oldest first."""
+        return [
+            asdict(request)
+            for request in self._requests
+            if request.at_ms >= at_ms and path in request.path
+        ]
+
+    def clear(self) -> None:
+        """Forget the requests, not the sums."""
+        self._requests.clear()
