@@ -1,0 +1,253 @@
+"""The ingester: from the exchange to PostgreSQL, until it is told to end.
+
+    schedule ─► polls (asyncio tasks) ─► spool (bounded) ─► writer (a thread) ─► PostgreSQL
+                                                            heartbeat (a thread) ─┘
+
+It survives what is around it: an exchange that is silent, bans us or refuses our region is asked
+again when that makes sense; PostgreSQL may go away and come back. It ends on its own only where a
+person must act: symbols that do not exist, a schedule that is too heavy, a wrong password.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from datetime import datetime
+
+import msgspec
+import structlog
+
+from contracts.market import Event, Rejected
+from ingest import metrics, schedule
+from ingest.batch import Batch
+from ingest.binance.client import Client
+from ingest.binance.limits import utc_now
+from ingest.candles import Candles
+from ingest.catalogue import Catalogue
+from ingest.errors import BadRequest, Banned, ExchangeError, RegionRefused, StoreError
+from ingest.exchange import Exchange, choose
+from ingest.polling import Market, Poller
+from ingest.schedule import Poll, Schedule
+from ingest.settings import IngestSettings
+from ingest.spool import Spool
+from ingest.store import Store
+from ingest.tape import Tape
+from ingest.valuation import Valuation
+from ingest.writer import Writer, beat_forever
+from runtime import metrics as metrics_server
+from runtime.shutdown import Shutdown
+
+log = structlog.get_logger(__name__)
+
+_TICK_S = 0.1  # how soon an end is noticed
+_FLUSH_S = 5.0  # for what still waits at the end
+_RETRY_S = 5.0  # between two tries of the first exchangeInfo
+_REFRESH_S = 60.0  # exchangeInfo out of turn, at most so often
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """What a run did: rows by table, rows set aside, polls that failed."""
+
+    venue: str
+    rows: dict[str, int]
+    quarantined: int
+    failed: list[str]
+
+
+def run(settings: IngestSettings, shutdown: Shutdown, *, once: bool = False) -> Summary:
+    """Ingest until `shutdown`, or one round of every poll.
+
+    Raises IngestError where nothing but a person can help.
+    """
+    metrics_server.serve(settings.ingest_metrics_port)
+    store = Store(settings)
+    beat_forever(store, shutdown)
+    try:
+        return asyncio.run(_until(shutdown, settings, store, once=once))
+    finally:
+        shutdown.request()
+        store.close()
+
+
+async def _until(
+    shutdown: Shutdown, settings: IngestSettings, store: Store, *, once: bool
+) -> Summary:
+    """The service as one task that the end cancels; what waits is then written."""
+    exchange = await choose(settings)
+    service = Service(settings, exchange, store)
+    work = asyncio.create_task(service.run(once=once))
+    try:
+        while not work.done() and not shutdown.requested:
+            await asyncio.wait({work}, timeout=_TICK_S)
+        if not work.done():
+            work.cancel()
+            await asyncio.wait({work})
+        if not work.cancelled():
+            work.result()
+    finally:
+        await service.close()
+    return service.summary()
+
+
+class Service:
+    """One exchange, polled by its schedule."""
+
+    def __init__(self, settings: IngestSettings, exchange: Exchange, store: Store) -> None:
+        self._settings = settings
+        self._venue = exchange.venue
+        self._store = store
+        self._spool: Spool[Batch] = Spool(settings.spool_mb * 1024 * 1024)
+        self._writer = Writer(store, self._spool)
+        self._evidence: list[Rejected] = []  # of bodies that could not be read
+        self._client = Client(settings, exchange, quarantine=self._evidence.append)
+        self._running: set[Poll] = set()
+        self._failed: deque[str] = deque(maxlen=100)
+        self._silent_until: datetime | None = None
+
+    async def run(self, *, once: bool) -> None:
+        """Load, check, then poll for ever (or once)."""
+        log.info("ingesting", venue=self._venue, symbols=len(self._settings.symbols))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                writing = tasks.create_task(self._writer.run())
+                market = await self._load()
+                poller = Poller(self._settings, self._client, market)
+                polls = schedule.plan(self._settings)
+                info, *rest = polls
+                if await self._first_look(poller, info, once=once):
+                    self._check(market.catalogue, polls)
+                    if once:
+                        await self._one_round(poller, rest)
+                    else:
+                        await self._poll_for_ever(tasks, poller, polls)
+                writing.cancel()
+        except ExceptionGroup as group:  # one reason to end is enough to say
+            raise group.exceptions[0] from group
+
+    async def close(self) -> None:
+        """Write what waits, if that is quick; what is lost is asked for at the next start."""
+        await self._hand_over_evidence()
+        with contextlib.suppress(TimeoutError, StoreError):
+            await asyncio.wait_for(self._writer.flush(), _FLUSH_S)
+        self._writer.close()
+        await self._client.close()
+
+    def summary(self) -> Summary:
+        """What was done so far."""
+        writer = self._writer
+        return Summary(self._venue, dict(writer.rows), writer.quarantined, list(self._failed))
+
+    async def _load(self) -> Market:
+        """What the database knows, so that polling goes on where it ended."""
+        venue, store = self._venue, self._store
+        call = self._writer.call
+        valuation = Valuation(self._settings.usd_quotes)
+        valuation.learn(await call(lambda: store.latest_prices(venue)))
+        intervals = self._settings.kline_intervals
+        return Market(
+            venue=venue,
+            catalogue=Catalogue(venue, await call(lambda: store.load_instruments(venue))),
+            tape=Tape(await call(lambda: store.last_trade_ids(venue))),
+            candles=Candles(await call(lambda: store.last_closed_klines(venue, intervals))),
+            valuation=valuation,
+        )
+
+    async def _first_look(self, poller: Poller, info: Poll, *, once: bool) -> bool:
+        """Read exchangeInfo; without it nothing else makes sense."""
+        while not await self._poll(poller, info):
+            if once:
+                return False
+            await asyncio.sleep(_RETRY_S)
+        return True
+
+    def _check(self, catalogue: Catalogue, polls: list[Poll]) -> None:
+        """Whether symbols and schedule are possible at all on this exchange."""
+        catalogue.require(self._settings.symbols)
+        limit, share = self._client.budget.limit, self._settings.weight_share
+        schedule.check(polls, limit, share)
+        needed = sum(schedule.weight_per_minute(polls).values())
+        log.info("the schedule fits", weight_a_minute=round(needed), limit=limit, share=share)
+
+    async def _one_round(self, poller: Poller, polls: list[Poll]) -> None:
+        await asyncio.gather(*(self._poll(poller, poll) for poll in polls if poller.wants(poll)))
+
+    async def _poll_for_ever(
+        self, tasks: asyncio.TaskGroup, poller: Poller, polls: list[Poll]
+    ) -> None:
+        clock = asyncio.get_running_loop().time
+        due = Schedule(polls, clock())
+        info = polls[0]
+        refreshed_s = clock()
+        while True:
+            now = clock()
+            ready = due.due(now)
+            if poller.stale and now - refreshed_s > _REFRESH_S:
+                ready.append(info)
+            if info in ready:
+                refreshed_s = now
+            for poll in ready:
+                self._start(tasks, poller, poll)
+            await self._hand_over_evidence()
+            await asyncio.sleep(min(max(due.next_due_s() - clock(), 0.0), _TICK_S))
+
+    def _start(self, tasks: asyncio.TaskGroup, poller: Poller, poll: Poll) -> None:
+        """Start a poll, unless its symbol rests or its last round is still under way."""
+        if not poller.wants(poll):
+            metrics.SKIPPED.labels("not trading").inc()
+        elif poll in self._running:
+            metrics.SKIPPED.labels("still running").inc()
+        else:
+            self._running.add(poll)
+            task = tasks.create_task(self._poll(poller, poll))
+            task.add_done_callback(lambda _: self._running.discard(poll))
+
+    async def _poll(self, poller: Poller, poll: Poll) -> bool:
+        """One poll into the spool; False where the exchange did not give what was asked for."""
+        try:
+            fetched = await poller.poll(poll)
+        except ExchangeError as error:
+            self._failed.append(f"{poll.endpoint} {poll.symbol}".strip() + f": {error}")
+            if isinstance(error, Banned | RegionRefused):
+                await self._fall_silent(error)
+            else:
+                poller.stale = poller.stale or isinstance(error, BadRequest)
+                name = {"endpoint": poll.endpoint, "symbol": poll.symbol}
+                log.warning("a poll failed", **name, reason=str(error))
+            return False
+        await self._spool.put(fetched.batch, fetched.size)
+        await self._speak_again()
+        return True
+
+    async def _fall_silent(self, error: Banned | RegionRefused) -> None:
+        """Say once that the exchange wants silence, and until when."""
+        silence = self._client.bans.current(utc_now())
+        if silence is None or silence.until == self._silent_until:
+            return
+        self._silent_until = silence.until
+        metrics.BAN_UNTIL.set(silence.until.timestamp())
+        metrics.BAN_STATUS.set(silence.status)
+        log.warning("silent", until=silence.until.isoformat(), reason=str(error))
+        await self._announce("warning", str(error))
+
+    async def _speak_again(self) -> None:
+        """Say once that the silence is over."""
+        if self._silent_until is None or utc_now() < self._silent_until:
+            return
+        self._silent_until = None
+        metrics.BAN_UNTIL.set(0)
+        metrics.BAN_STATUS.set(0)
+        log.info("the exchange answers again")
+        await self._announce("info", "the exchange answers again")
+
+    async def _announce(self, severity: str, message: str) -> None:
+        event = Event(venue=self._venue, kind="ban", severity=severity, message=message)
+        await self._spool.put(Batch(events=[event]), size=len(message))
+
+    async def _hand_over_evidence(self) -> None:
+        """Bodies that could not be read go to quarantine like rows."""
+        if self._evidence:
+            rejected = self._evidence.copy()
+            self._evidence.clear()
+            size = sum(len(one.raw) for one in rejected)
+            await self._spool.put(Batch(rejected=rejected), size)

@@ -1,0 +1,147 @@
+"""The one way into the database: a thread of its own that writes what the spool holds, in order.
+
+What waits is written together, in one short transaction. While PostgreSQL is away the batch in hand
+is tried again and the spool fills; nothing is dropped, and every write is idempotent, so a
+transaction whose answer was lost is simply repeated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
+
+import structlog
+
+from ingest import metrics
+from ingest.batch import Batch, Written
+from ingest.errors import StoreError
+from ingest.spool import Spool
+from ingest.store import Store
+from runtime.shutdown import Shutdown
+
+log = structlog.get_logger(__name__)
+
+Value = TypeVar("Value")
+
+BATCHES_A_TRANSACTION = 32
+_RETRY_S = 1.0
+_BEAT_S = 1.0
+
+
+class Writer:
+    """Runs the store's calls in its thread and empties the spool into it."""
+
+    def __init__(self, store: Store, spool: Spool[Batch]) -> None:
+        self._store = store
+        self._spool = spool
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer")
+        self.rows: Counter[str] = Counter()
+        self.quarantined = 0
+        self._unwritten: list[Batch] = []
+
+    async def call(self, work: Callable[[], Value]) -> Value:
+        """Do `work` on the store in the writer's thread, again and again while it is away."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                return await loop.run_in_executor(self._thread, work)
+            except StoreError as error:
+                if not error.retryable:
+                    raise
+                metrics.WRITE_FAILURES.inc()
+                log.warning("PostgreSQL is away; keeping what was fetched", reason=str(error))
+                await asyncio.sleep(_RETRY_S)
+
+    async def run(self) -> None:
+        """Write for ever."""
+        while True:
+            if not self._unwritten:
+                self._unwritten = await self._spool.take(BATCHES_A_TRANSACTION)
+            await self._write_held()
+
+    async def flush(self) -> None:
+        """Write what is held and what waits, at the end."""
+        await self._write_held()
+        while len(self._spool):
+            self._unwritten = await self._spool.take(BATCHES_A_TRANSACTION)
+            await self._write_held()
+
+    async def _write_held(self) -> None:
+        for batch in merged(self._unwritten):
+            started = time.perf_counter()
+            written = await self.call(partial(self._store.write, batch))
+            metrics.WRITE_SECONDS.observe(time.perf_counter() - started)
+            self._account(batch, written)
+        self._unwritten = []
+
+    def _account(self, batch: Batch, written: Written) -> None:
+        metrics.LAST_WRITE.set_to_current_time()
+        for table, count in written.rows.items():
+            metrics.ROWS.labels(table).inc(count)
+            self.rows[table] += count
+        self.quarantined += written.quarantined
+        for rejected in batch.rejected:
+            metrics.QUARANTINED.labels(rejected.endpoint).inc()
+        refused_by_store = written.quarantined - len(batch.rejected)
+        if refused_by_store > 0:
+            metrics.QUARANTINED.labels("store").inc(refused_by_store)
+
+    def close(self) -> None:
+        """End the thread; a call that hangs in PostgreSQL is not waited for."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+def merged(batches: Sequence[Batch]) -> list[Batch]:
+    """As few batches as possible with the same rows in the same order.
+
+    Each ranking needs the statistics of its own poll, so no batch holds two of them.
+    """
+    result: list[Batch] = []
+    for batch in batches:
+        if not result or (batch.movers and result[-1].movers):
+            result.append(Batch())
+        last = result[-1]
+        result[-1] = Batch(
+            instruments=last.instruments + batch.instruments,
+            prices=last.prices + batch.prices,
+            depth=last.depth + batch.depth,
+            trades=last.trades + batch.trades,
+            klines=last.klines + batch.klines,
+            tickers=last.tickers + batch.tickers,
+            watched=last.watched | batch.watched,
+            movers=batch.movers or last.movers,
+            gaps=last.gaps + batch.gaps,
+            events=last.events + batch.events,
+            rejected=last.rejected + batch.rejected,
+        )
+    return result
+
+
+def beat_forever(store: Store, shutdown: Shutdown) -> threading.Thread:
+    """Start the heartbeat: a row a second, whatever the exchange does.
+
+    It is the pulse by which everything downstream measures its delay, so it has its own thread and
+    its own connection.
+    """
+
+    def beat() -> None:
+        well = True
+        while not shutdown.wait(_BEAT_S):
+            try:
+                store.beat("ingest")
+            except StoreError as error:
+                if well:
+                    log.warning("no heartbeat", reason=str(error))
+                well = False
+            else:
+                well = True
+
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    return thread
