@@ -1,0 +1,176 @@
+"""docker-compose.yml keeps the rules that can be seen without an engine."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ingest.settings import IngestSettings
+from runtime.settings import ENV_PREFIX, PROJECT_ROOT, Settings
+from simulator.settings import SimulatorSettings
+from stack.files import PASSWORDS, POSTGRES_ROLES
+from stack.settings import StackSettings
+from watch.settings import WatchSettings
+
+COMPOSE: dict[str, Any] = yaml.safe_load((PROJECT_ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = {name for name, service in SERVICES.items() if service["image"].startswith("tidemark:")}
+SETTINGS: tuple[type[Settings], ...] = (
+    WatchSettings,
+    IngestSettings,
+    SimulatorSettings,
+    StackSettings,
+)
+EXACT_TAG = re.compile(r"^[a-z0-9./-]+:\d+\.\d+(\.\d+)?(\.Final)?(-[a-z]+)?$")
+SECRET_WORDS = ("PASSWORD", "SECRET", "TOKEN", "API_KEY")
+
+every_service = pytest.mark.parametrize("name", sorted(SERVICES))
+
+
+def pinned(artifact: str) -> str:
+    """A version of stack/pom.xml, its first two numbers."""
+    pom = (PROJECT_ROOT / "stack" / "pom.xml").read_text()
+    match = re.search(rf"<{artifact}\.version>(\d+\.\d+)", pom)
+    assert match is not None
+    return match[1]
+
+
+@every_service
+def test_ports_are_published_on_loopback_only(name: str) -> None:
+    """Nothing that listens can be reached from outside the machine."""
+    assert all(str(port).startswith("127.0.0.1:") for port in SERVICES[name].get("ports", []))
+
+
+@every_service
+def test_images_have_exact_tags(name: str) -> None:
+    """No `latest`, no bare major version."""
+    assert EXACT_TAG.match(SERVICES[name]["image"])
+
+
+@every_service
+def test_containers_hold_as_little_power_as_they_need(name: str) -> None:
+    """Non-root, read-only, no capability, no new privilege, a limit of memory."""
+    service = SERVICES[name]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["read_only"] is True
+    assert service["mem_limit"]
+    assert name in OURS or service["user"] not in {"root", "0"}
+    assert "privileged" not in service
+
+
+def test_our_image_runs_as_nobody_in_particular() -> None:
+    """The Dockerfile ends as a user without rights, from an exact base."""
+    dockerfile = (PROJECT_ROOT / "docker" / "Dockerfile").read_text()
+    base = re.search(r"(?m)^FROM (\S+)$", dockerfile)
+    user = re.findall(r"(?m)^USER (\S+)$", dockerfile)
+    assert base is not None
+    assert re.fullmatch(r"python:3\.11\.\d+-slim-bookworm", base[1])
+    assert user == ["tidemark"]
+    assert "--require-hashes" in dockerfile
+
+
+@every_service
+def test_whoever_stays_has_a_health_check(name: str) -> None:
+    """What others wait for says when it is ready; what runs once says so by its end."""
+    service = SERVICES[name]
+    if service["restart"] == "no":
+        assert service["healthcheck"] == {"disable": True}
+    else:
+        assert service["healthcheck"]["test"][0] == "CMD"
+
+
+@every_service
+def test_waiting_is_for_health_or_for_a_good_end(name: str) -> None:
+    """`service_started` waits for nothing."""
+    for other, condition in SERVICES[name].get("depends_on", {}).items():
+        once = SERVICES[other]["restart"] == "no"
+        wanted = "service_completed_successfully" if once else "service_healthy"
+        assert condition == {"condition": wanted}
+
+
+@every_service
+def test_no_secret_stands_in_an_environment(name: str) -> None:
+    """Passwords come as files; a variable may only name the file."""
+    for variable, value in SERVICES[name].get("environment", {}).items():
+        if any(word in variable for word in SECRET_WORDS):
+            assert str(value).startswith("/run/secrets")
+
+
+@every_service
+def test_variables_of_ours_are_settings_that_exist(name: str) -> None:
+    """A misspelt variable would silently change nothing."""
+    known = {f"{ENV_PREFIX}{field.upper()}" for each in SETTINGS for field in each.model_fields}
+    named = {v for v in SERVICES[name].get("environment", {}) if v.startswith(ENV_PREFIX)}
+    assert named <= known
+
+
+def test_variables_of_the_caller_are_settings_that_exist() -> None:
+    """So are those that compose takes from the caller."""
+    known = {f"{ENV_PREFIX}{field.upper()}" for each in SETTINGS for field in each.model_fields}
+    text = (PROJECT_ROOT / "docker-compose.yml").read_text()
+    assert set(re.findall(r"\$\{(TIDEMARK_\w+)", text)) <= known
+
+
+@every_service
+def test_secrets_are_files_that_up_makes(name: str) -> None:
+    """Each secret is declared, and `tidemark up` makes its file."""
+    made = {f"{role}.password" for role in PASSWORDS}
+    assert set(SERVICES[name].get("secrets", [])) <= set(COMPOSE["secrets"]) == made
+
+
+@every_service
+def test_mounted_files_are_there_and_read_only(name: str) -> None:
+    """A missing file would be mounted as an empty folder."""
+    for volume in SERVICES[name].get("volumes", []):
+        source, _, rest = volume.partition(":")
+        if source.startswith("."):
+            assert (PROJECT_ROOT / source).is_file()
+            assert rest.endswith(":ro")
+        else:
+            assert source in COMPOSE["volumes"]
+
+
+def test_both_ways_run_the_same_versions() -> None:
+    """Compose and the local stack take the same release lines."""
+    versions = {name: SERVICES[name]["image"].rpartition(":")[2] for name in SERVICES}
+    for name, artifact in (
+        ("postgres", "postgres"),
+        ("kafka", "kafka"),
+        ("connect", "debezium"),
+        ("cassandra", "cassandra"),
+    ):
+        assert versions[name].startswith(pinned(artifact))
+
+
+def test_roles_of_the_container_are_those_of_the_local_stack() -> None:
+    """docker/roles.sql makes each role with the same attributes and its own password."""
+    sql = (PROJECT_ROOT / "docker" / "roles.sql").read_text()
+    made = re.findall(r"(?m)^CREATE ROLE (\w+) ([A-Z ]+) PASSWORD :'(\w+)';$", sql)
+    assert {role: attributes for role, attributes, _ in made} == POSTGRES_ROLES
+    for role, _, variable in made:
+        assert f"\\set {variable} `cat /run/secrets/{role}.password`" in sql
+
+
+def test_scripts_fill_in_every_variable_of_the_worker() -> None:
+    """A variable of debezium/connect-distributed.properties that is left would stop Connect."""
+    worker = (PROJECT_ROOT / "debezium" / "connect-distributed.properties").read_text()
+    lines = [line for line in worker.splitlines() if not line.startswith("#")]
+    wanted = set(re.findall(r"\$\{(\w+)\}", "\n".join(lines)))
+    script = (PROJECT_ROOT / "docker" / "connect.sh").read_text()
+    assert {name for name in wanted if f"${{{name}}}" not in script} == set()
+
+
+def test_image_holds_every_package() -> None:
+    """Each package and data folder is copied, and not kept out by .dockerignore."""
+    folders = {path.parent.name for path in PROJECT_ROOT.glob("*/__init__.py")} - {"tests"}
+    folders |= {"migrations", "debezium", "cassandra"}
+    copied = set(
+        re.findall(r"(?m)^COPY (\w+) \1$", Path(PROJECT_ROOT / "docker" / "Dockerfile").read_text())
+    )
+    let_in = set(re.findall(r"(?m)^!(\w+)/\*\*$", (PROJECT_ROOT / ".dockerignore").read_text()))
+    assert copied == let_in == folders
