@@ -73,6 +73,11 @@ class StoredOffsets:
     raw: dict[str, Any] = field(compare=False)
 
     @property
+    def snapshot_lsn(self) -> int | None:
+        """LSN of the snapshot, as long as no streamed event has taken its place."""
+        return self.lsn if self.lsn_proc is None and not self.snapshot else None
+
+    @property
     def furthest(self) -> int:
         """The newest position; the slot must never be beyond it.
 

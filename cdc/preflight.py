@@ -116,7 +116,7 @@ def _of_slot(facts: Facts) -> list[Finding]:
     """At most one finding: what is wrong with the slot or the offsets that continue from it."""
     known = facts.remembered.get(facts.generation)
     name, slot, offsets = slot_name(facts.generation), facts.slot, facts.offsets
-    snapshot_done = known is not None and known.snapshot_lsn is not None
+    snapshot_done = known is not None and known.snapshot_completed
     code = trouble = ""
     if slot is None:
         if offsets is not None or snapshot_done:  # else it is the first start
@@ -206,11 +206,26 @@ def refuse(facts: Facts) -> None:
         raise PreflightRefused(finding.code, finding.message)
 
 
+def note_snapshot(facts: Facts, session: Any) -> bool:
+    """Record the snapshot's completion once it shows; whether it is recorded by now."""
+    known = facts.remembered.get(facts.generation)
+    if known is not None and known.snapshot_completed:
+        return True
+    if facts.offsets is None or facts.offsets.snapshot:
+        return False
+    state.complete_snapshot(session, facts.generation, facts.offsets.snapshot_lsn)
+    return True
+
+
 def check(settings: CdcSettings) -> list[Finding]:
-    """Every reason to refuse, looked up now; changes and remembers nothing."""
+    """Every reason to refuse, looked up now; starts nothing."""
     with (
         SourceDatabase(settings) as source,
         ConnectClient(settings) as connect,
-        keyspace.session(settings, Role.READER) as session,
+        keyspace.session(settings, Role.SINK) as session,
     ):
-        return findings(gather(settings, source, connect, session))
+        facts = gather(settings, source, connect, session)
+        found = findings(facts)
+        if not found:
+            note_snapshot(facts, session)
+        return found

@@ -6,6 +6,7 @@ then can what Connect has stored under its name be seen.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from cdc import keyspace, preflight, state
@@ -18,6 +19,7 @@ from cdc.topics import Topics, topic_specs
 from contracts.naming import Role, topic_of, topic_prefix
 
 CONNECT_PATIENCE_S = 60.0
+SNAPSHOT_PATIENCE_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +58,13 @@ def apply(settings: CdcSettings, wait_s: float = 60.0) -> Applied:
             preflight.refuse(preflight.gather(settings, source, connect, session))
         change = connect.apply(config)
         status = connect.wait_running(wait_s)
+        deadline = time.monotonic() + SNAPSHOT_PATIENCE_S
+        while not preflight.note_snapshot(
+            preflight.gather(settings, source, connect, session), session
+        ):
+            if time.monotonic() >= deadline:
+                break  # a long one: the next start, or the sink's, notes it
+            time.sleep(0.25)
     return Applied(change="created" if new else change, topics=created, status=status)
 
 

@@ -18,7 +18,11 @@ Session = Any  # cassandra.cluster.Session, which ships no types
 
 @dataclass(frozen=True, kw_only=True)
 class Generation:
-    """One generation of positions. `snapshot_lsn` is None until its snapshot is complete."""
+    """One generation of positions.
+
+    `snapshot_lsn` is its completed snapshot's, None where it was not seen: of an empty one no event
+    tells it.
+    """
 
     generation: int
     system_identifier: str
@@ -27,13 +31,14 @@ class Generation:
     topic_prefix: str
     placeholder: str
     snapshot_lsn: int | None = None
+    snapshot_completed: bool = False
 
 
 def recall(session: Session) -> dict[int, Generation]:
     """Every generation that this keyspace has seen, by number."""
     rows = session.execute(
         "SELECT generation, system_identifier, timeline, slot, topic_prefix, placeholder, "
-        "snapshot_lsn FROM cdc_state"
+        "snapshot_lsn, snapshot_completed_at FROM cdc_state"
     )
     return {
         row.generation: Generation(
@@ -44,6 +49,7 @@ def recall(session: Session) -> dict[int, Generation]:
             topic_prefix=row.topic_prefix,
             placeholder=row.placeholder,
             snapshot_lsn=row.snapshot_lsn,
+            snapshot_completed=row.snapshot_completed_at is not None,
         )
         for row in rows
         if row.system_identifier is not None  # deleted and half-written rows remember nothing
@@ -67,11 +73,16 @@ def remember(session: Session, state: Generation) -> None:
     )
 
 
-def snapshot_completed(session: Session, generation: int, lsn: int) -> None:
-    """Record that the initial snapshot is complete; snapshot rows of another LSN must then halt."""
+def complete_snapshot(session: Session, generation: int, lsn: int | None) -> None:
+    """Record that the initial snapshot is complete; snapshot rows beyond its LSN must then halt."""
     session.execute(
-        "UPDATE cdc_state SET snapshot_lsn = %s WHERE generation = %s", (lsn, generation)
+        "UPDATE cdc_state SET snapshot_completed_at = %s WHERE generation = %s",
+        (datetime.now(UTC), generation),
     )
+    if lsn is not None:
+        session.execute(
+            "UPDATE cdc_state SET snapshot_lsn = %s WHERE generation = %s", (lsn, generation)
+        )
 
 
 def publish_positions(

@@ -52,6 +52,7 @@ def test_offsets_just_after_the_snapshot_count_by_their_lsn() -> None:
     stored = parse_offsets({"offsets": [{"offset": {"lsn": 592, "txId": 7, "ts_usec": 1}}]})
     assert stored is not None
     assert (stored.furthest, stored.lsn_commit, stored.snapshot) == (592, None, False)
+    assert stored.snapshot_lsn == 592
 
 
 def test_streaming_offsets_count_by_what_was_processed() -> None:
@@ -59,7 +60,7 @@ def test_streaming_offsets_count_by_what_was_processed() -> None:
     offset = {"lsn": 900, "lsn_proc": 640, "lsn_commit": 648}
     stored = parse_offsets({"offsets": [{"offset": offset}]})
     assert stored is not None
-    assert stored.furthest == 648
+    assert (stored.furthest, stored.snapshot_lsn) == (648, None)
 
 
 def test_no_stored_offset_is_none() -> None:

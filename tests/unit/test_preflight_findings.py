@@ -21,6 +21,7 @@ KNOWN = Generation(
     topic_prefix="market.g2",
     placeholder="p",
     snapshot_lsn=800,
+    snapshot_completed=True,
 )
 SLOT = Slot(
     name="tidemark_g2",
@@ -51,7 +52,7 @@ PUBLISHED = frozenset(each.table for each in SOURCES)
     [
         HEALTHY,
         FIRST,
-        replace(FIRST, slot=SLOT, remembered={2: replace(KNOWN, snapshot_lsn=None)}),
+        replace(FIRST, slot=SLOT, remembered={2: replace(KNOWN, snapshot_completed=False)}),
         replace(HEALTHY, generation=3, slot=None, offsets=None),
         replace(HEALTHY, server=NEW_PRIMARY, slot=replace(SLOT, synced=True)),
         replace(HEALTHY, slot=replace(SLOT, confirmed_flush_lsn=1200)),
