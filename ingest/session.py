@@ -23,7 +23,7 @@ T = TypeVar("T")
 # A server that hangs must not hang us for ever; a hung client must not hold back vacuum and WAL.
 SERVER_LIMITS = (
     "-c statement_timeout=60s -c lock_timeout=15s -c idle_in_transaction_session_timeout=60s "
-    "-c temp_buffers=32MB"
+    "-c temp_buffers=32MB -c work_mem=32MB"
 )
 
 # libpq gives no SQLSTATE when a connection is refused for a reason that waiting does not cure

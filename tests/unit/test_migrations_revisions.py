@@ -1,0 +1,53 @@
+"""Revisions as texts: one line of them, and lists that agree with the tables of today."""
+
+from __future__ import annotations
+
+import re
+
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+from cli.migrate import ALEMBIC_INI
+from contracts.naming import PUBLICATION
+from ingest import tables
+
+SCRIPTS = ScriptDirectory.from_config(Config(ALEMBIC_INI))
+
+
+def module(revision: str) -> object:
+    script = SCRIPTS.get_revision(revision)
+    assert script is not None
+    return script.module
+
+
+def words(text: str) -> set[str]:
+    return set(re.findall(r"[a-z_0-9]+", text))
+
+
+def test_revisions_are_one_line() -> None:
+    """One head, one base, each with a way back."""
+    revisions = list(SCRIPTS.walk_revisions())
+    assert [each.revision for each in revisions] == ["0004", "0003", "0002", "0001"]
+    assert all(callable(each.module.downgrade) for each in revisions)
+
+
+def test_publication_lists_the_published_tables() -> None:
+    """A table that is declared as published is published, under the agreed name."""
+    sql = str(getattr(module("0003"), "PUBLICATION", ""))
+    names = words(sql.partition("FOR TABLE")[2].partition("WITH")[0])
+    assert names == {table.name for table in tables.PUBLISHED}
+    assert f"CREATE PUBLICATION {PUBLICATION} " in sql
+
+
+def test_partition_functions_know_the_partitioned_tables() -> None:
+    """No table is left without partitions."""
+    sql = str(getattr(module("0002"), "PARTITIONED_TABLES", ""))
+    listed = re.findall(r"'([a-z_0-9]+)'", sql.partition("ARRAY[")[2].partition("]")[0])
+    assert set(listed) == set(tables.PARTITIONED_BY)
+
+
+def test_grants_name_every_table() -> None:
+    """Each table is somebody's to read."""
+    grants = module("0004")
+    named = words(f"{getattr(grants, 'PUBLISHED', '')} {getattr(grants, 'OURS', '')}")
+    assert named == set(tables.metadata.tables)

@@ -1,0 +1,63 @@
+"""The statements that are derived from the tables, and how rows travel to them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from decimal import Decimal
+
+import msgspec
+import pytest
+
+from ingest import tables, upserts
+from ingest.queries import interval_step
+from tests.market_rows import kline, trade
+
+UPSERTED = {"instruments", "klines", "ticker_24h", "coin_markets", "gaps"}
+
+
+@pytest.mark.parametrize("table", tables.PUBLISHED, ids=lambda table: table.name)
+def test_upserted_tables_are_those_with_as_of(table: object) -> None:
+    """What is upserted is guarded; what is appended is never overwritten."""
+    name = getattr(table, "name", "")
+    sql = upserts.from_json(name)
+    if name in UPSERTED:
+        assert "DO UPDATE SET" in sql
+        assert "IS DISTINCT FROM" in sql
+        assert f"excluded.as_of) >= ({name}." in sql or f"{name}.as_of)" in sql
+    else:
+        assert sql.endswith("DO NOTHING")
+
+
+def test_neither_as_of_nor_ingested_at_is_a_change() -> None:
+    """A row that says the same at a later time is not written again."""
+    changes = upserts.from_json("instruments").split("AND")[-1]
+    assert "status" in changes
+    assert "as_of" not in changes
+    assert "ingested_at" not in changes
+
+
+def test_copied_lines_are_csv_with_backslash_escapes() -> None:
+    """Quotes, backslashes, commas, brackets and any script survive JSON's quoting read as CSV."""
+    symbols = ['A"B', "A\\B", "A,B", "[A],[B]", "币安人生USDT", "A]B"]
+    lines = upserts.as_csv("klines", [kline(symbol=symbol) for symbol in symbols]).decode()
+    reader = csv.reader(io.StringIO(lines), escapechar="\\", doublequote=False)
+    rows = list(reader)
+    assert [row[1] for row in rows] == symbols
+    assert rows[0][5:7] == ["67000.12", "67100.5"]
+    assert rows[0][14] == "true"
+
+
+def test_json_keeps_every_digit() -> None:
+    """Decimals travel as strings."""
+    exact = Decimal("99999999999999999999.999999999999999999")
+    (row,) = msgspec.json.decode(upserts.as_json([trade(price=exact)]))
+    assert row["price"] == str(exact)
+
+
+@pytest.mark.parametrize(
+    ("interval", "step"), [("1s", "1 seconds"), ("15m", "15 minutes"), ("1M", "1 months")]
+)
+def test_interval_in_postgres_words(interval: str, step: str) -> None:
+    """1m is a minute, 1M a month."""
+    assert interval_step(interval) == step
