@@ -64,11 +64,11 @@ SELECT expected AS first_missing, found - %(step)s::interval AS last_missing
 FROM steps WHERE found > expected ORDER BY expected
 """
 
-# pk_backfills
+# pk_backfills; whatever end a backfill had, it tells how far candles from its start on are there
 BACKFILL_PROGRESS = """
-SELECT next_time FROM backfills
+SELECT max(next_time) AS next_time FROM backfills
 WHERE venue = %(venue)s AND symbol = %(symbol)s AND interval = %(interval)s
-  AND start_time = %(start_time)s AND end_time = %(end_time)s
+  AND start_time <= %(start_time)s AND next_time >= %(start_time)s
 """
 
 SAVE_BACKFILL_PROGRESS = """

@@ -34,7 +34,7 @@ from ingest.spool import Spool
 from ingest.store import Store
 from ingest.tape import Tape
 from ingest.valuation import Valuation
-from ingest.writer import Writer, beat_forever
+from ingest.writer import StoreThread, Writer, beat_forever
 from runtime import metrics as metrics_server
 from runtime.shutdown import Shutdown
 
@@ -96,9 +96,9 @@ class Service:
     def __init__(self, settings: IngestSettings, exchange: Exchange, store: Store) -> None:
         self._settings = settings
         self._venue = exchange.venue
-        self._store = store
+        self._store = StoreThread(store)
         self._spool: Spool[Batch] = Spool(settings.spool_mb * 1024 * 1024)
-        self._writer = Writer(store, self._spool)
+        self._writer = Writer(self._store, self._spool)
         self._evidence: list[Rejected] = []  # of bodies that could not be read
         self._client = Client(settings, exchange, quarantine=self._evidence.append)
         self._running: set[Poll] = set()
@@ -107,6 +107,7 @@ class Service:
 
     async def run(self, *, once: bool) -> None:
         """Load, check, then poll for ever (or once)."""
+        metrics.VENUE.info({"venue": self._venue})
         log.info("ingesting", venue=self._venue, symbols=len(self._settings.symbols))
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -130,7 +131,7 @@ class Service:
         await self._hand_over_evidence()
         with contextlib.suppress(TimeoutError, StoreError):
             await asyncio.wait_for(self._writer.flush(), _FLUSH_S)
-        self._writer.close()
+        self._store.close()
         await self._client.close()
 
     def summary(self) -> Summary:
@@ -140,8 +141,7 @@ class Service:
 
     async def _load(self) -> Market:
         """What the database knows, so that polling goes on where it ended."""
-        venue, store = self._venue, self._store
-        call = self._writer.call
+        venue, store, call = self._venue, self._store.store, self._store.call
         valuation = Valuation(self._settings.usd_quotes)
         valuation.learn(await call(lambda: store.latest_prices(venue)))
         intervals = self._settings.kline_intervals

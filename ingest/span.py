@@ -84,6 +84,10 @@ class Grid:
             return max(itertools.takewhile(lambda time: time < ms, self._walk()))
         return candidate - INTERVALS[self._interval]
 
+    def after(self, time: int) -> int:
+        """The open time that follows `time`."""
+        return following(self._interval, time)
+
     def times(self, span: Span) -> Iterator[int]:
         """The open times in a span that starts at one."""
         time = span.start

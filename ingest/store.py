@@ -136,18 +136,18 @@ class Store:
         return [(row["first_missing"], row["last_missing"]) for row in rows]
 
     def backfill_progress(
-        self, venue: str, symbol: str, interval: str, start_time: datetime, end_time: datetime
+        self, venue: str, symbol: str, interval: str, start_time: datetime
     ) -> datetime | None:
-        """Up to where this very backfill came; None where it was never begun."""
+        """Up to where earlier backfills stored everything from start_time on; None: nothing."""
         rows = self._read(
             queries.BACKFILL_PROGRESS,
             venue=venue,
             symbol=symbol,
             interval=interval,
             start_time=start_time,
-            end_time=end_time,
         )
-        return rows[0]["next_time"] if rows else None
+        next_time: datetime | None = rows[0]["next_time"]
+        return next_time
 
     def _read(self, sql: str, **parameters: object) -> list[dict[str, Any]]:
         return self._session.run(partial(_fetch, sql=sql, parameters=parameters))

@@ -34,19 +34,15 @@ _RETRY_S = 1.0
 _BEAT_S = 1.0
 
 
-class Writer:
-    """Runs the store's calls in its thread and empties the spool into it."""
+class StoreThread:
+    """The store's calls in a thread of their own, for an event loop that must not wait."""
 
-    def __init__(self, store: Store, spool: Spool[Batch]) -> None:
-        self._store = store
-        self._spool = spool
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer")
-        self.rows: Counter[str] = Counter()
-        self.quarantined = 0
-        self._unwritten: list[Batch] = []
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
 
     async def call(self, work: Callable[[], Value]) -> Value:
-        """Do `work` on the store in the writer's thread, again and again while it is away."""
+        """Do `work` in the thread, again and again while PostgreSQL is away."""
         loop = asyncio.get_running_loop()
         while True:
             try:
@@ -57,6 +53,21 @@ class Writer:
                 metrics.WRITE_FAILURES.inc()
                 log.warning("PostgreSQL is away; keeping what was fetched", reason=str(error))
                 await asyncio.sleep(_RETRY_S)
+
+    def close(self) -> None:
+        """End the thread; a call that hangs in PostgreSQL is not waited for."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+class Writer:
+    """Empties the spool into the store."""
+
+    def __init__(self, store: StoreThread, spool: Spool[Batch]) -> None:
+        self._store = store
+        self._spool = spool
+        self._unwritten: list[Batch] = []
+        self.rows: Counter[str] = Counter()
+        self.quarantined = 0
 
     async def run(self) -> None:
         """Write for ever."""
@@ -75,7 +86,7 @@ class Writer:
     async def _write_held(self) -> None:
         for batch in merged(self._unwritten):
             started = time.perf_counter()
-            written = await self.call(partial(self._store.write, batch))
+            written = await self._store.call(partial(self._store.store.write, batch))
             metrics.WRITE_SECONDS.observe(time.perf_counter() - started)
             self._account(batch, written)
         self._unwritten = []
@@ -91,10 +102,6 @@ class Writer:
         refused_by_store = written.quarantined - len(batch.rejected)
         if refused_by_store > 0:
             metrics.QUARANTINED.labels("store").inc(refused_by_store)
-
-    def close(self) -> None:
-        """End the thread; a call that hangs in PostgreSQL is not waited for."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
 
 
 def merged(batches: Sequence[Batch]) -> list[Batch]:

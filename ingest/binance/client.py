@@ -111,6 +111,10 @@ class Client:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections."""
         await self._http.aclose()
 
     def set_clock(self, server_time: datetime, received: datetime) -> None:
