@@ -45,6 +45,10 @@ def _day_weight(query: Mapping[str, str]) -> int:
     return next((weight for top, weight in ((20, 2), (100, 40)) if count <= top), 80)
 
 
+def _whole_market(query: Mapping[str, str]) -> bool:
+    return "symbol" not in query
+
+
 def _spans_weeks(query: Mapping[str, str]) -> bool:
     return query.get("interval", "") not in {"1s", "1m", "3m", "5m", "15m", "30m"}
 
@@ -60,7 +64,7 @@ ENDPOINTS: dict[str, Endpoint] = {
     "/api/v3/klines": Endpoint(rest.kline_list, _fixed(2), _spans_weeks),
     "/api/v3/uiKlines": Endpoint(rest.kline_list, _fixed(2), _spans_weeks),
     "/api/v3/avgPrice": Endpoint(rest.average_price, _fixed(2)),
-    "/api/v3/ticker/24hr": Endpoint(rest.ticker_24h, _day_weight),
+    "/api/v3/ticker/24hr": Endpoint(rest.ticker_24h, _day_weight, _whole_market),
     "/api/v3/ticker/price": Endpoint(rest.ticker_price, _ticker_weight),
     "/api/v3/ticker/bookTicker": Endpoint(rest.book_ticker, _ticker_weight),
 }

@@ -112,16 +112,13 @@ def _seconds(
     )
 
 
-def _first_price(market: Market, listing: Listing) -> int:
-    return market.price_before(listing, listing.listed)
-
-
 def _second_candles(market: Market, listing: Listing, seconds: Ints, now_us: int) -> Candles:
     begin, end = int(seconds[0]) * SECOND_US, (int(seconds[-1]) + 1) * SECOND_US - 1
     first_id = market.first_id_at(listing, begin)
     run = market.trades(listing, first_id, market.trade_count(listing, min(end, now_us)))
     if run is None:
-        price = market.last(listing, begin).price if first_id else _first_price(market, listing)
+        earlier = market.last(listing, begin).price if first_id else 0
+        price = earlier or market.price_before(listing, listing.listed, now_us)
         return candles.flat(price, np.full(len(seconds), first_id))
     row_of_trade = run.at_us // SECOND_US - seconds[0]
     starts = np.flatnonzero(np.diff(row_of_trade, prepend=-1))

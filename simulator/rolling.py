@@ -98,7 +98,8 @@ class RollingWindow:
     def _sum(self, symbol: str, minute: int) -> _Closed:
         listing = self._market.listings[symbol]
         start = max(minute - DAY, listing.listed)
-        minutes = self._market.minutes(listing, start, minute, minute * MINUTE_US)
+        ended_us = minute * MINUTE_US
+        minutes = self._market.minutes(listing, start, minute, ended_us)
         total = candles.merged(minutes, np.array([0]))
         trades = int(total.trades[0])
         return _Closed(
@@ -109,7 +110,7 @@ class RollingWindow:
             quote=int(total.quote[0]),
             trades=trades,
             end_id=int(total.first_id[0]) + trades,
-            previous_close=self._market.price_before(listing, start),
+            previous_close=self._market.price_before(listing, start, ended_us),
         )
 
 

@@ -27,7 +27,8 @@ from simulator.trades import MINUTE_US
 
 log = structlog.get_logger(__name__)
 
-_LOOK_AHEAD_PAUSE_S = 0.02
+_LOOK_AHEAD_S = 30.0  # before a minute begins
+_LOOK_AHEAD_PAUSE_S = 0.02  # between symbols
 
 
 @dataclass(slots=True)
@@ -160,15 +161,17 @@ class Server:
         task.cancel()
 
     async def _draw_ahead(self) -> None:
+        market, rolling = self.exchange.market, self.exchange.rolling
         minute = self.clock.now_us() // MINUTE_US
+        pause_s = 0.0  # at the start somebody may be waiting
         while True:
-            for listing in self.exchange.market.listed(minute * MINUTE_US):
-                self.exchange.rolling.warm(listing, minute)
-                self.exchange.market.trade_count(listing, minute * MINUTE_US)
-                await asyncio.sleep(_LOOK_AHEAD_PAUSE_S)
-            minute = max(minute + 1, self.clock.now_us() // MINUTE_US)
-            until_s = minute * 60 - self.now_s()
-            await asyncio.sleep(max(0.0, until_s - 30.0))
+            for listing in market.listed(minute * MINUTE_US):
+                rolling.warm(listing, minute)
+                market.trade_count(listing, minute * MINUTE_US)
+                await asyncio.sleep(pause_s)
+            pause_s = _LOOK_AHEAD_PAUSE_S
+            minute = max(minute, self.clock.now_us() // MINUTE_US) + 1
+            await asyncio.sleep(max(0.0, minute * 60 - self.now_s() - _LOOK_AHEAD_S))
 
 
 def _damaged(answer: Answer, rules: list[Rule]) -> Answer:

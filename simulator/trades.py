@@ -136,10 +136,10 @@ def _split(total: Ints, count: Ints, fill: Ints, uniform: noise.Floats) -> Ints:
     share = np.minimum((weight - below[fill]) / (weight[last] - below)[fill], 1.0)
     share[last] = 1.0
     spread = np.floor((total - count)[fill] * share).astype(np.int64)
-    lots = np.diff(spread, prepend=0) + 1
     first = last - count + 1
-    lots[first] = spread[first] + 1
-    return lots
+    lots: Ints = np.diff(spread, prepend=0)
+    lots[first] = spread[first]
+    return lots + 1
 
 
 def _jiggle(
