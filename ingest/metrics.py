@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram, Info
 
 _NAME = "tidemark_ingest"
 
+VENUE = Info(f"{_NAME}_venue", "The exchange that is polled: its `venue` in every row")
 REQUESTS = Counter(
     f"{_NAME}_requests_total", "Requests by endpoint and outcome", ("endpoint", "status")
 )
