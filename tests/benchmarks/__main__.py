@@ -1,4 +1,4 @@
-"""`make bench`: the figures of docs/benchmarks.md, measured on a fresh clone and a stack of its own.
+"""`make bench`: the figures of docs/benchmarks.md, measured on a fresh clone.
 
     python -m tests.benchmarks [--warm-downloads] [--write]
 

@@ -56,10 +56,13 @@ def as_markdown(figures: Iterable[Figure]) -> str:
         check=True,
     ).stdout.strip()
     memory_gib = psutil.virtual_memory().total / 2**30
-    lines = [
+    conditions = (
         f"Measured {datetime.now(UTC):%Y-%m-%d} at commit {commit} on {os.cpu_count()} cores, "
         f"{memory_gib:.0f} GiB, {platform.system()} {platform.machine()}, Python "
-        f"{platform.python_version()}; the machine was shared with other work.",
+        f"{platform.python_version()}; the machine was shared with other work."
+    )
+    lines = [
+        conditions,
         "",
         "| figure | measured | goal | how |",
         "| --- | ---: | ---: | --- |",
