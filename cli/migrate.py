@@ -55,12 +55,17 @@ def migrate_postgres(settings: PostgresEndpoint, progress: Progress, to: str = H
 def migrate_cassandra(progress: Progress) -> None:
     """Make Cassandra's roles where it is new, then run the CQL files that it has not seen."""
     from cdc import keyspace  # noqa: PLC0415 - the driver is slow to import, `--help` needs none
+    from cdc.errors import CdcError  # noqa: PLC0415 - likewise
     from cdc.settings import CdcSettings  # noqa: PLC0415 - likewise
 
     settings = CdcSettings()
-    keyspace.bootstrap(settings)
-    progress("cassandra: roles are there")
-    keyspace.migrate(settings)
+    try:
+        keyspace.bootstrap(settings)
+        progress("cassandra: roles are there")
+        for script in keyspace.migrate(settings):
+            progress(f"cassandra: applied {script}")
+    except CdcError as error:
+        raise MigrationFailed(str(error)) from error
     progress(f"cassandra: keyspace {settings.cassandra_keyspace} is up to date")
 
 

@@ -16,9 +16,11 @@ from tests.market_rows import NOON, depth, instrument, kline, price, ticker, tra
 def test_times_of_keys_are_floored_to_ms() -> None:
     """The same trade from a µs source has the key of the ms source; exact µs stay beside it."""
     at = NOON + timedelta(microseconds=1_999)
-    (row,) = prepare(Batch(trades=[trade(traded_at=at)]), NOON).rows["trades"]
-    assert row == trade(traded_at=NOON + timedelta(milliseconds=1), traded_at_us=row.traded_at_us)
-    assert row.traded_at_us % 1000 == 999
+    taken = trade(traded_at=at)
+    (row,) = prepare(Batch(trades=[taken]), NOON).rows["trades"]
+    floor = NOON + timedelta(milliseconds=1)
+    assert row == trade(traded_at=floor, traded_at_us=taken.traded_at_us)
+    assert taken.traded_at_us % 1000 == 999
 
 
 def test_closed_candle_beats_a_newer_open_one() -> None:
