@@ -24,12 +24,7 @@ OWNERS = {
     "kafka": ("cdc/topics.py",),
     "sqlalchemy": ("ingest/", "migrations/"),
     "alembic": ("migrations/", "cli/migrate.py"),
-    "psycopg2": (
-        "ingest/session.py",
-        "cdc/source.py",
-        "watch/store.py",
-        "stack/services/postgres.py",
-    ),
+    "psycopg2": ("ingest/session.py", "ingest/store.py", "cdc/source.py", "watch/store.py"),
     "aiohttp": ("simulator/",),
     "supervisor": ("stack/",),
 }
