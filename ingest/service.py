@@ -111,7 +111,7 @@ class Service:
         log.info("ingesting", venue=self._venue, symbols=len(self._settings.symbols))
         try:
             async with asyncio.TaskGroup() as tasks:
-                writing = tasks.create_task(self._writer.run())
+                tasks.create_task(self._writer.run())
                 market = await self._load()
                 poller = Poller(self._settings, self._client, market)
                 polls = schedule.plan(self._settings)
@@ -122,15 +122,18 @@ class Service:
                         await self._one_round(poller, rest)
                     else:
                         await self._poll_for_ever(tasks, poller, polls)
-                writing.cancel()
+                await self._hand_over_evidence()
+                await self._spool.close()
         except ExceptionGroup as group:  # one reason to end is enough to say
             raise group.exceptions[0] from group
 
     async def close(self) -> None:
         """Write what waits, if that is quick; what is lost is asked for at the next start."""
-        await self._hand_over_evidence()
         with contextlib.suppress(TimeoutError, StoreError):
-            await asyncio.wait_for(self._writer.flush(), _FLUSH_S)
+            async with asyncio.timeout(_FLUSH_S):
+                await self._hand_over_evidence()
+                await self._spool.close()
+                await self._writer.run()
         self._store.close()
         await self._client.close()
 

@@ -22,10 +22,8 @@ class Spool(Generic[Item]):
         self._limit = limit_bytes
         self._items: deque[tuple[Item, int]] = deque()
         self._bytes = 0
+        self._closed = False
         self._changed = asyncio.Condition()
-
-    def __len__(self) -> int:
-        return len(self._items)
 
     async def put(self, item: Item, size: int) -> None:
         """Append; wait while it is full. An item larger than the limit fits when alone."""
@@ -37,12 +35,18 @@ class Spool(Generic[Item]):
             self._account(size)
 
     async def take(self, limit: int) -> list[Item]:
-        """The oldest items, at least one, at most `limit`; waits while there is none."""
+        """The oldest items, at most `limit`; waits while there is none, until it is closed."""
         async with self._changed:
-            await self._changed.wait_for(lambda: len(self._items) > 0)
+            await self._changed.wait_for(lambda: len(self._items) > 0 or self._closed)
             taken = [self._items.popleft() for _ in range(min(limit, len(self._items)))]
             self._account(-sum(size for _, size in taken))
             return [item for item, _ in taken]
+
+    async def close(self) -> None:
+        """Nothing more will be put: who takes gets what is left, then empty lists."""
+        async with self._changed:
+            self._closed = True
+            self._changed.notify_all()
 
     def _account(self, size: int) -> None:
         self._bytes += size

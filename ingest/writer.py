@@ -70,18 +70,16 @@ class Writer:
         self.quarantined = 0
 
     async def run(self) -> None:
-        """Write for ever."""
-        while True:
-            if not self._unwritten:
-                self._unwritten = await self._spool.take(BATCHES_A_TRANSACTION)
+        """Write until the spool is closed and empty.
+
+        Cancelled in the middle of a transaction, it may be run again: the same is written again.
+        """
+        while self._unwritten or (await self._fill()):
             await self._write_held()
 
-    async def flush(self) -> None:
-        """Write what is held and what waits, at the end."""
-        await self._write_held()
-        while len(self._spool):
-            self._unwritten = await self._spool.take(BATCHES_A_TRANSACTION)
-            await self._write_held()
+    async def _fill(self) -> bool:
+        self._unwritten = await self._spool.take(BATCHES_A_TRANSACTION)
+        return bool(self._unwritten)
 
     async def _write_held(self) -> None:
         for batch in merged(self._unwritten):

@@ -188,7 +188,10 @@ def test_a_full_spool_makes_the_producer_wait_and_lets_it_go_on() -> None:
         await waiting
         await spool.put("third", 4)
         assert await spool.take(5) == ["second", "third"]
-        assert len(spool) == 0
+        await spool.put("last", 1)
+        await spool.close()
+        assert await spool.take(5) == ["last"]
+        assert await spool.take(5) == []
 
     asyncio.run(main())
 
