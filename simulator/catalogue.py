@@ -24,7 +24,7 @@ WATCHED_SHARES = {
     "LINK": 0.07,
 }
 DEFAULT_TRADES_PER_SECOND = 50.0
-MAX_TRADES_PER_SECOND = 3000.0  # a month's quote volume still fits 64 bits
+MAX_TRADES_PER_SECOND = 2000.0  # a month's quote volume still fits 64 bits
 
 OPENED = datetime(2021, 1, 1, tzinfo=UTC)
 _NEWCOMERS_FROM = datetime(2026, 1, 5, tzinfo=UTC)

@@ -44,7 +44,7 @@ def ids_before(listing: Listing, minutes: Ints) -> Ints:
 
 def minute_of(listing: Listing, ids: Ints) -> Ints:
     """The minute in which each trade happened or will happen."""
-    guess = listing.listed + np.floor((ids - 1) / listing.trades_per_minute).astype(np.int64) - 2
+    guess = listing.listed + np.floor(ids / listing.trades_per_minute).astype(np.int64) - 2
     minute = np.maximum(guess, listing.listed)
     for _ in range(5):  # activity wanders by less than a minute, so the guess is that near
         minute = np.where(ids_before(listing, minute + 1) <= ids, minute + 1, minute)
