@@ -2,8 +2,8 @@
 
 All pending revisions run in one transaction: they are there together, or not at all. What
 `tidemark migrate` and tests hand over in `config.attributes`: `settings`, a PostgresEndpoint
-(default: the process's own), and `on_step`, called with the document line of each revision that
-ran. `at` is handed back: the revision that the database now has.
+(default: the process's own), `lock_timeout_s`, and `on_step`, called with the document line of each
+revision that ran. `at` is handed back: the revision that the database now has.
 """
 
 from __future__ import annotations
@@ -82,7 +82,8 @@ def run_on(connection: Connection) -> None:
     context.configure(connection=connection, **OPTIONS)
     with context.begin_transaction():
         connection.execute(text(f"SELECT pg_advisory_xact_lock({ONE_AT_A_TIME})"))
-        connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'"))
+        timeout_s = int(context.config.attributes.get("lock_timeout_s", LOCK_TIMEOUT_S))
+        connection.execute(text(f"SET LOCAL lock_timeout = '{timeout_s}s'"))
         context.run_migrations()
         context.config.attributes["at"] = context.get_context().get_current_revision()
 
