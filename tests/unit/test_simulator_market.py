@@ -23,6 +23,7 @@ SEED = 7
 NOW = datetime(2026, 7, 1, 12, 34, 56, 789_000, tzinfo=UTC)
 NOW_US = int(NOW.timestamp() * 1e6)
 MARKET = Market(SEED, 20.0)
+TAPE = AggregateTape(MARKET)
 SYMBOLS = [
     "BTCUSDT",
     "DOGEUSDT",
@@ -241,8 +242,7 @@ def test_aggregates_are_contiguous_and_cover_their_trades(
 ) -> None:
     """Aggregate ids have no holes, share their trades' price and time, and lose no trade."""
     at, now_us = listing(symbol), lived(symbol, ago_s)
-    tape = AggregateTape(MARKET)
-    found = tape.recent(at, limit, now_us)
+    found = TAPE.recent(at, limit, now_us)
     assert found is not None
     first, end = int(found.first_trade[0]), int(found.last_trade[-1]) + 1
     assert end == MARKET.trade_count(at, now_us)
@@ -254,7 +254,7 @@ def test_aggregates_are_contiguous_and_cover_their_trades(
     assert np.array_equal(run.at_us, found.at_us[owner])
     assert np.array_equal(run.taker_buys, found.taker_buys[owner])
     assert np.array_equal(np.bincount(owner, run.lots).astype(np.int64), found.lots)
-    again = tape.from_id(at, found.first_id, limit, now_us)
+    again = TAPE.from_id(at, found.first_id, limit, now_us)
     assert again is not None
     assert np.array_equal(again.first_trade, found.first_trade)
 
