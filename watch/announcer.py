@@ -9,6 +9,7 @@ from typing import Final
 
 import structlog
 
+from runtime.settings import SettingsError
 from watch.alarms import Alarms, Transition
 from watch.errors import WatchError
 from watch.gauges import ALARM
@@ -51,7 +52,7 @@ class Announcer:
                 self._resume()
                 if self._waiting:
                     self._store.tell(list(self._waiting))
-            except WatchError as error:
+            except (WatchError, SettingsError) as error:  # SettingsError: no password file
                 log.debug("alarms wait", rows=len(self._waiting), reason=str(error))
                 return
             self._waiting.clear()

@@ -25,6 +25,6 @@ class StoreRefused(WatchError):
 
 
 class ProbeFailed(WatchError):
-    """A process of ours does not answer."""
+    """Kafka or a process of ours does not answer."""
 
     retryable = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ BEATERS: Final = ("ingest", "debezium")  # `heartbeat.source` of what beats each
 LATENCY_WINDOW: Final = timedelta(minutes=5)
 HEARTBEAT_TABLE: Final = "heartbeat"
 METRICS_WITHIN_S: Final = 2.0
+KNOCK_WITHIN_S: Final = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +79,7 @@ def heartbeats(session: Any, now: datetime) -> Heartbeats:
 
 def flow(settings: CdcSettings) -> Flow:
     """How far the sink is behind the log, and what it put aside."""
+    _knock(settings.kafka_bootstrap)  # Kafka's client would go on trying for seconds
     topics = {topic_of(source.table, settings.generation) for source in SOURCES}
     beat_topic = topic_of(HEARTBEAT_TABLE, settings.generation)
     with Topics(settings) as broker:
@@ -84,6 +87,19 @@ def flow(settings: CdcSettings) -> Flow:
         letters = broker.end_offsets([settings.dead_letter_topic])
         beats = broker.end_offsets([beat_topic])
     return Flow(lag=lag, dead_letters=sum(letters.values()), beats=sum(beats.values()))
+
+
+def _knock(bootstrap: str) -> None:
+    """ProbeFailed where nobody listens at any of host:port[,host:port]."""
+    refused = "no address"
+    for address in bootstrap.split(","):
+        host, _, port = address.strip().rpartition(":")
+        try:
+            with socket.create_connection((host, int(port)), timeout=KNOCK_WITHIN_S):
+                return
+        except (OSError, ValueError) as error:
+            refused = str(error)
+    raise ProbeFailed(f"Kafka does not answer at {bootstrap}: {refused}")
 
 
 def by_topic(positions: Iterable[tuple[tuple[str, int], int]]) -> dict[str, int]:

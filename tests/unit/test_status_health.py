@@ -1,0 +1,224 @@
+"""What is found unhealthy in a snapshot, and how the page says it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from cdc.connector import ConnectorStatus, TaskStatus
+from cdc.readings import Count
+from cli.status import Status, as_json
+from cli.status_page import duration, number, render, size
+from runtime.settings import PROJECT_ROOT
+from stack.supervision import ServiceState
+from watch.alarms import ALARMS, RaisedAlarm
+from watch.health import PART_OF, Finding, findings
+from watch.latency import Quantiles
+from watch.probes import Exchange, Flow, Heartbeats
+from watch.settings import WatchSettings
+from watch.snapshot import History, Snapshot, Truth, Unread
+from watch.store import Slot
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+SLOT = Slot(
+    active=True, wal_status="reserved", safe=4 << 30, retained=1 << 20, behind=512, keep=4 << 30
+)
+TRUTH = Truth(slot=SLOT, rows={"trades": Count(rows=1234, exact=True)}, alarms=[], quarantined=0)
+RUNNING = ConnectorStatus(
+    name="tidemark-g1", state="RUNNING", tasks=(TaskStatus(id=0, state="RUNNING"),)
+)
+HISTORY = History(
+    heartbeats=Heartbeats(
+        ages_s={"ingest": 0.4, "debezium": 0.9},
+        stages={"replication": Quantiles(p50_ms=21.0, p99_ms=1080.5, count=600)},
+    ),
+    rows={"trades_by_hour": Count(rows=99, exact=False)},
+)
+EXCHANGE = Exchange(
+    venue="simulator",
+    banned_until=None,
+    ban_status=0,
+    used_weight=1200,
+    weight_limit=6000,
+    last_write=NOW,
+    spool_bytes=0,
+)
+WELL = Snapshot(
+    at=NOW,
+    generation=1,
+    postgres=TRUTH,
+    connect=RUNNING,
+    kafka=Flow(lag={"market.g1.public.trades": 7}, dead_letters=0, beats=9),
+    cassandra=HISTORY,
+    exchange=EXCHANGE,
+)
+
+
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch) -> WatchSettings:
+    monkeypatch.setenv("TIDEMARK_ENV_FILE", "")
+    return WatchSettings()
+
+
+def heard(ages: dict[str, float | None]) -> History:
+    return replace(HISTORY, heartbeats=replace(HISTORY.heartbeats, ages_s=ages))
+
+
+def failed(task: str) -> ConnectorStatus:
+    return replace(RUNNING, tasks=(TaskStatus(id=0, state=task, reason="no password"),))
+
+
+def shown(seen: Snapshot, services: list[ServiceState], wrong: list[Finding]) -> str:
+    console = Console(width=120, color_system=None, force_terminal=False)
+    with console.capture() as page:
+        console.print(render(seen, services, wrong))
+    return page.get()
+
+
+def test_flowing_pipeline_has_nothing_to_say(settings: WatchSettings) -> None:
+    """All parts well: no finding."""
+    assert findings(WELL, settings) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "part", "said"),
+    [
+        ({"postgres": Unread("refused")}, "postgres", "refused"),
+        ({"kafka": Unread("refused")}, "kafka", "refused"),
+        ({"connect": Unread("refused")}, "connect", "refused"),
+        ({"cassandra": Unread("refused")}, "cassandra", "refused"),
+        ({"exchange": Unread("refused")}, "exchange", "refused"),
+        ({"connect": None}, "connect", "no connector"),
+        ({"connect": failed("FAILED")}, "connect", "no password"),
+        ({"connect": replace(RUNNING, state="PAUSED")}, "connect", "PAUSED"),
+        ({"connect": replace(RUNNING, tasks=())}, "connect", "no task"),
+        ({"postgres": replace(TRUTH, slot=None)}, "slot", "does not exist"),
+        ({"postgres": replace(TRUTH, slot=replace(SLOT, wal_status="lost"))}, "slot", "lost"),
+        ({"postgres": replace(TRUTH, slot=replace(SLOT, active=False))}, "slot", "nobody reads"),
+        ({"postgres": replace(TRUTH, quarantined=101)}, "quarantine", "101 rows"),
+        ({"cassandra": heard({"ingest": None, "debezium": None})}, "heartbeat", "no heartbeat"),
+        ({"cassandra": heard({"ingest": 90.0, "debezium": 61.2})}, "heartbeat", "61 s old"),
+        (
+            {"exchange": replace(EXCHANGE, banned_until=NOW + timedelta(hours=1), ban_status=418)},
+            "exchange",
+            "418; silent until 2026-01-01 13:00:00 UTC",
+        ),
+    ],
+)
+def test_each_trouble_is_found_once_with_a_remedy(
+    settings: WatchSettings, changed: dict[str, Any], part: str, said: str
+) -> None:
+    """One trouble, one finding: its part, what it is, and a next step."""
+    (found,) = findings(replace(WELL, **changed), settings)
+    assert found.part == part
+    assert said in found.problem
+    assert found.remedy
+
+
+def test_ban_that_is_over_is_no_trouble(settings: WatchSettings) -> None:
+    """The metric keeps the last ban; only one that lasts counts."""
+    over = replace(EXCHANGE, banned_until=NOW - timedelta(seconds=1), ban_status=429)
+    assert findings(replace(WELL, exchange=over), settings) == []
+
+
+def test_alarm_is_shown_unless_its_matter_is_already_said(settings: WatchSettings) -> None:
+    """task_failed beside a failed task says nothing new; dead letters do."""
+    alarms = [
+        RaisedAlarm(name="task_failed", text="tidemark-g1 has FAILED", since=NOW),
+        RaisedAlarm(name="dead_letters", text="3 new", since=NOW),
+    ]
+    seen = replace(WELL, connect=failed("FAILED"), postgres=replace(TRUTH, alarms=alarms))
+    assert [found.part for found in findings(seen, settings)] == ["connect", "dead_letters"]
+
+
+def test_alarm_alone_is_unhealthy(settings: WatchSettings) -> None:
+    """A trouble that only the watch has seen is said too."""
+    alarm = RaisedAlarm(name="task_failed", text="tidemark-g1 has FAILED", since=NOW)
+    seen = replace(WELL, postgres=replace(TRUTH, alarms=[alarm]))
+    (found,) = findings(seen, settings)
+    assert found.remedy == "docs/runbook.md, chapter task_failed"
+
+
+def test_every_alarm_has_its_chapter_in_the_runbook() -> None:
+    """What `status` and the log point at exists, and no chapter is of the past."""
+    runbook = (PROJECT_ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
+    chapters = [line[3:] for line in runbook.splitlines() if line.startswith("## ")]
+    assert sorted(chapters) == sorted(alarm.name for alarm in ALARMS)
+    assert set(PART_OF) <= set(chapters)
+
+
+def test_page_shows_every_part_of_the_way() -> None:
+    """The figures of the snapshot stand on the page, in units that a person reads."""
+    services = [ServiceState("sink", "running", pid=42, uptime_s=125)]
+    page = shown(WELL, services, [])
+    for figure in ("healthy", "42", "simulator", "1,200 of 6,000", "1.0 MB", "0.4 s old"):
+        assert figure in page
+    for figure in ("tidemark-g1 RUNNING · task 0 RUNNING", "7 messages (trades 7)", "1,080.5"):
+        assert figure in page
+    for figure in ("1,234", "≥ 99", "large_trades_by_day"):
+        assert figure in page
+
+
+def test_page_of_a_broken_pipeline_says_what_is_unknown_and_what_to_do() -> None:
+    """Nothing answers: the page still stands, and the remedy is on it."""
+    silent = Unread("no answer [within 4.5 s]")
+    dark = Snapshot(
+        at=NOW,
+        generation=1,
+        postgres=silent,
+        connect=silent,
+        kafka=silent,
+        cassandra=silent,
+        exchange=silent,
+    )
+    page = shown(dark, [], [Finding("tidemark", "nothing runs", "`tidemark up`")])
+    assert page.count("no answer [within 4.5 s]") >= 4
+    assert "nothing runs" in page
+    assert "`tidemark up`" in page
+
+
+def test_json_says_healthy_and_keeps_the_figures() -> None:
+    """For machines: one object, times in ISO 8601."""
+    said = json.loads(as_json(Status(snapshot=WELL, services=[], findings=[])))
+    assert said["healthy"] is True
+    assert said["snapshot"]["at"] == "2026-01-01T12:00:00+00:00"
+    assert said["snapshot"]["postgres"]["slot"]["retained"] == 1 << 20
+    assert said["snapshot"]["cassandra"]["heartbeats"]["stages"]["replication"]["p99_ms"] == 1080.5
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 kB"), (25 << 20, "25 MB"), (None, "unlimited")],
+)
+def test_sizes_are_readable(count: int | None, text: str) -> None:
+    """Bytes in a unit that fits."""
+    assert size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.44, "0.4 s"),
+        (45, "45 s"),
+        (720, "12 min"),
+        (12_000, "3 h 20 min"),
+        (187_200, "2 d 4 h"),
+        (None, "–"),
+    ],
+)
+def test_durations_are_readable(seconds: float | None, text: str) -> None:
+    """Seconds in units that fit."""
+    assert duration(seconds) == text
+
+
+def test_counts_that_are_not_exact_say_so() -> None:
+    """An estimate or a cut count bears its sign."""
+    assert number(Count(rows=1234567, exact=True), bound="≈") == "1,234,567"
+    assert number(Count(rows=1234567, exact=False), bound="≈") == "≈ 1,234,567"
+    assert number(None, bound="≈") == "–"
