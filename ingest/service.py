@@ -43,7 +43,7 @@ log = structlog.get_logger(__name__)
 _TICK_S = 0.1  # how soon an end is noticed
 _FLUSH_S = 5.0  # for what still waits at the end
 _RETRY_S = 5.0  # between two tries of the first exchangeInfo
-_REFRESH_S = 60.0  # exchangeInfo out of turn, at most so often
+_REFRESH_S = 60.0  # before exchangeInfo is read again where it seems out of date
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -179,18 +179,16 @@ class Service:
         self, tasks: asyncio.TaskGroup, poller: Poller, polls: list[Poll]
     ) -> None:
         clock = asyncio.get_running_loop().time
-        due = Schedule(polls, clock())
-        info = polls[0]
+        info, *rest = polls
+        due = Schedule(rest, clock())
         refreshed_s = clock()
         while True:
             now = clock()
-            ready = due.due(now)
-            if poller.stale and now - refreshed_s > _REFRESH_S:
-                ready.append(info)
-            if info in ready:
-                refreshed_s = now
-            for poll in ready:
+            for poll in due.due(now):
                 self._start(tasks, poller, poll)
+            if now - refreshed_s > (_REFRESH_S if poller.stale else info.every_s):
+                refreshed_s = now
+                self._start(tasks, poller, info)
             await self._hand_over_evidence()
             await asyncio.sleep(min(max(due.next_due_s() - clock(), 0.0), _TICK_S))
 
@@ -214,7 +212,7 @@ class Service:
             if isinstance(error, Banned | RegionRefused):
                 await self._fall_silent(error)
             else:
-                poller.stale = poller.stale or isinstance(error, BadRequest)
+                poller.stale |= isinstance(error, BadRequest) or poll.endpoint == "exchangeInfo"
                 name = {"endpoint": poll.endpoint, "symbol": poll.symbol}
                 log.warning("a poll failed", **name, reason=str(error))
             return False
