@@ -7,8 +7,10 @@ from decimal import Decimal, InvalidOperation
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+import msgspec
+
 from cdc import packing
-from cdc.errors import Poison, Unrepresentable
+from cdc.errors import Poison, Undecodable, Unrepresentable
 from cdc.mapping import Above, Bucket, Column, Kind, Route, Via
 from cdc.packing import Memo, Packer
 from cdc.times import micros
@@ -16,11 +18,16 @@ from cdc.times import micros
 Row = Any  # a Struct of cdc.decoder
 
 
-class Key(NamedTuple):
-    """A target row's primary key as framed values."""
+class Packed(NamedTuple):
+    """A target row as framed values: its partition, its clustering columns, the others.
+
+    `partial`: some of the others are UNSET.
+    """
 
     partition: bytes
     clustering: bytes
+    rest: bytes
+    partial: bool = False
 
 
 class RouteEncoder:
@@ -32,11 +39,9 @@ class RouteEncoder:
     def __init__(self, route: Route, placeholder: str) -> None:
         self.route = route
         self._placeholder = placeholder
-        sizes = len(route.partition), len(route.key)
-        copied = route.copied
-        self._partition = _Values(route, copied[: sizes[0]])
-        self._clustering = _Values(route, copied[sizes[0] : sizes[1]])
-        self._rest = _Values(route, copied[sizes[1] :])
+        self._partition_ends, self._key_ends = len(route.partition), len(route.key)
+        self._row = _Values(route, route.copied)
+        self._key = _Values(route, route.copied[: self._key_ends])
         self._event_time = attrgetter(route.order_by) if route.order_by is not None else None
         self._applies = _condition(route.condition)
 
@@ -44,24 +49,47 @@ class RouteEncoder:
         """Whether the route's condition holds for the row."""
         return self._applies is None or self._applies(row)
 
-    def key(self, row: Row) -> Key:
-        """The target key of a row, or of the key that a delete carries."""
-        try:
-            return Key(b"".join(self._partition(row)), b"".join(self._clustering(row)))
-        except Poison as error:
-            raise type(error)(f"{self.route.table} key: {error}") from error
+    def pack(self, row: Row) -> Packed:
+        """All columns of a row."""
+        return self._parts(self._packed(self._row, row), partial=False)
 
-    def rest(self, row: Row) -> bytes:
-        """The values of the other columns, in order."""
+    def pack_partial(self, row: Row) -> Packed:
+        """As `pack`, with what is unchanged in PostgreSQL left UNSET."""
+        columns = self._row.columns
+        unchanged = {
+            each.name for each in columns if getattr(row, str(each.source)) == self._placeholder
+        }
+        for name in self.route.key:
+            if name in unchanged:
+                raise Undecodable(f"{self.route.table}: the event lacks {name} (TOAST)")
+        known = msgspec.structs.replace(
+            row, **{str(each.source): None for each in columns if each.name in unchanged}
+        )
+        packed = self._packed(self._row, known)
+        values = [
+            packing.UNSET if column.name in unchanged else value
+            for column, value in zip(columns, packed, strict=True)
+        ]
+        return self._parts(values, partial=bool(unchanged))
+
+    def pack_key(self, row: Row) -> Packed:
+        """The key of a row, or of the key that a delete carries; `rest` is empty."""
+        return self._parts(self._packed(self._key, row), partial=False)
+
+    def _packed(self, values: _Values, row: Row) -> list[bytes]:
         try:
-            return b"".join(self._rest(row))
+            return values(row)
         except Poison as error:
             raise type(error)(f"{self.route.table}: {error}") from error
 
-    def rest_with_gaps(self, row: Row) -> tuple[bytes, bool]:
-        """As `rest`, with what is unchanged in PostgreSQL left UNSET; whether anything was."""
-        packed = self._rest.with_gaps(row, self._placeholder)
-        return b"".join(packed), packing.UNSET in packed
+    def _parts(self, values: list[bytes], *, partial: bool) -> Packed:
+        partition, key = self._partition_ends, self._key_ends
+        return Packed(
+            b"".join(values[:partition]),
+            b"".join(values[partition:key]),
+            b"".join(values[key:]),
+            partial,
+        )
 
     def event_us(self, row: Row) -> int:
         """The event time of a row whose route is ordered by it, µs."""
@@ -71,15 +99,12 @@ class RouteEncoder:
 
 
 class _Values:
-    """Packs some columns of a row."""
+    """Packs some columns of a row, two or more."""
 
     def __init__(self, route: Route, columns: tuple[Column, ...]) -> None:
+        self.columns = columns
         self._packers = [_packer(route, column) for column in columns]
-        names = [str(column.source) for column in columns]
-        read = attrgetter(*names) if names else (lambda _row: ())
-        self._read: Callable[[Row], tuple[Any, ...]] = (
-            read if len(names) != 1 else (lambda row: (read(row),))
-        )
+        self._read = attrgetter(*(str(column.source) for column in columns))
         self._interval_at = next(
             (at for at, column in enumerate(columns) if column.bucket is Bucket.BY_INTERVAL), None
         )
@@ -89,12 +114,6 @@ class _Values:
         if self._interval_at is not None:
             values = _with_interval(values, self._interval_at, row.interval)
         return [pack(value) for pack, value in zip(self._packers, values, strict=True)]
-
-    def with_gaps(self, row: Row, placeholder: str) -> list[bytes]:
-        return [
-            packing.UNSET if value == placeholder else pack(value)
-            for pack, value in zip(self._packers, self._read(row), strict=True)
-        ]
 
 
 def _with_interval(values: tuple[Any, ...], at: int, interval: str) -> tuple[Any, ...]:

@@ -6,7 +6,8 @@ across polls, until a batch is full or has waited long enough.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -35,8 +36,8 @@ class Write(msgspec.Struct, gc=False):
     clustering: bytes
     timestamp: int
     statement: bytes
-    span: Span | None
-    event: Any  # the Kafka message, kept whole for a dead letter
+    span: Span | None = None
+    event: Any = None  # the Kafka message, kept whole for a dead letter
     partial: bool = False
     beat: Beat | None = None
 
@@ -129,26 +130,31 @@ class _Group:
 class Gathering:
     """Batches in the making, by table and partition."""
 
-    def __init__(self, *, rows: int, bytes_: int) -> None:
+    def __init__(
+        self, *, rows: int, bytes_: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock = clock
         self._rows = rows
         self._bytes = bytes_
         self._groups: dict[tuple[str, bytes], _Group] = {}
 
-    def add(self, write: Write, now: float) -> Iterator[Batch]:
-        """Take a write in; yield the batches that it filled."""
+    def add(self, write: Write) -> list[Batch]:
+        """Take a write in; return the batches that it filled."""
+        full = []
         key = (write.table, write.partition)
         group = self._groups.get(key)
         if group is not None and group.bytes + len(write.statement) > self._bytes:
-            yield self._groups.pop(key).close(*key)
+            full.append(self._groups.pop(key).close(*key))
             group = None
         if group is None:
-            group = self._groups[key] = _Group(now)
+            group = self._groups[key] = _Group(self._clock())
         group.add(write)
         if group.added >= self._rows:
-            yield self._groups.pop(key).close(*key)
+            full.append(self._groups.pop(key).close(*key))
+        return full
 
     def take(self, older_than: float) -> list[Batch]:
-        """Close what has been gathered since before `older_than` (of the same clock)."""
+        """Close what has been gathered since before `older_than`, of the clock's time."""
         due = [key for key, group in self._groups.items() if group.since <= older_than]
         return [self._groups.pop(key).close(*key) for key in due]
 

@@ -10,7 +10,7 @@ from cdc.decoder import Change, Decoder
 from cdc.errors import HaltTable, LateSnapshot, Poison, Truncated, Undecodable
 from cdc.gathering import Write
 from cdc.position import PartitionOrder
-from cdc.router import Arrival, Router
+from cdc.router import Router
 from cdc.watermark import Span, Watermark
 from contracts.change import TRUNCATE
 
@@ -92,8 +92,7 @@ class Lane:
         timestamp, begins = self.order.place(change.source, key)
         if begins:
             span.boundary = message.offset()
-        arrival = Arrival(message.timestamp()[1], received_us)
-        writes = self._router.writes(change, timestamp, raw, arrival)
+        writes = self._router.writes(change, timestamp, raw, message.timestamp()[1], received_us)
         self.seen[change.op] += 1
         return writes
 

@@ -61,7 +61,10 @@ def framed(value: bytes) -> bytes:
 def pack_text(value: str | None) -> bytes:
     if value is None:
         return NULL
-    encoded = value.encode()
+    try:
+        encoded = value.encode()
+    except UnicodeEncodeError as error:
+        raise Unrepresentable("a text with half a character (a lone surrogate)") from error
     if len(encoded) > _MAX_TEXT:
         raise Unrepresentable(f"a text of {len(encoded)} bytes; at most {_MAX_TEXT} are written")
     return _length(len(encoded)) + encoded
@@ -101,29 +104,36 @@ def pack_decimal(value: str | None) -> bytes:
     """
     if value is None:
         return NULL
-    match = _DECIMAL.fullmatch(value)
-    if match is None:
-        raise Unrepresentable(f"{value[:40]!r} is not a finite decimal number")
-    sign, whole, fraction, exponent = match.groups()
-    fraction = (fraction or "").rstrip("0") if exponent is None else fraction or ""
+    whole, _, fraction = value.partition(".")
+    fraction = fraction.rstrip("0")
     digits = whole + fraction
+    if not (digits.removeprefix("-").isdecimal() and digits.isascii()) or not whole:
+        return _pack_unusual_decimal(value)
+    return _framed_decimal(digits, len(fraction))
+
+
+def _framed_decimal(digits: str, scale: int) -> bytes:
     if len(digits) > _MAX_DIGITS:
         raise Unrepresentable(f"a number of {len(digits)} digits; at most {_MAX_DIGITS}")
-    unscaled, scale = int(sign + digits), len(fraction) - int(exponent or 0)
-    if exponent is not None:
-        unscaled, scale = _shortened(unscaled, scale)
+    unscaled = int(digits)
     size = (unscaled if unscaled >= 0 else ~unscaled).bit_length() // 8 + 1
     return _decimal(4 + size, scale) + unscaled.to_bytes(size, "big", signed=True)
 
 
-def _shortened(unscaled: int, scale: int) -> tuple[int, int]:
-    """The same number without zeros at the end of its fraction: 1E-18 stays, 0E-18 is 0."""
-    if unscaled == 0:
-        return 0, 0
-    while scale > 0 and unscaled % 10 == 0:
-        unscaled //= 10
-        scale -= 1
-    return unscaled, scale
+def _pack_unusual_decimal(value: str) -> bytes:
+    """1E-18, 0E-18, +1.50e3: as Java writes very small and very large numbers."""
+    match = _DECIMAL.fullmatch(value)
+    if match is None:
+        raise Unrepresentable(f"{value[:40]!r} is not a finite decimal number")
+    sign, whole, fraction, exponent = match.groups()
+    digits = (whole + (fraction or "")).lstrip("0")
+    scale = len(fraction or "") - int(exponent or 0)
+    shorter = digits.rstrip("0")
+    dropped = min(len(digits) - len(shorter), max(scale, 0))
+    digits = digits[: len(digits) - dropped]
+    if not -_MAX_DIGITS < scale < _MAX_DIGITS:
+        raise Unrepresentable(f"a number with the exponent {exponent}")
+    return _framed_decimal(sign + (digits or "0"), scale - dropped if digits else 0)
 
 
 def pack_ms(ms: int) -> bytes:
@@ -146,25 +156,17 @@ class TimePacker:
 
     def __init__(self, per_unit: int) -> None:
         self._per_unit = per_unit
-        self._seconds: dict[str, int] = {}
+        self._second: Memo[str, int] = Memo(lambda second: micros(second + "Z"), 10_000)
 
     def __call__(self, value: str | None) -> bytes:
         if value is None:
             return NULL
-        if value[4:5] == "-" and value[19:20] == "." and value[-1] == "Z":
-            second = value[:19]
-            base = self._seconds.get(second)
-            fraction = value[20:-1]
-            if base is not None and len(fraction) <= 6 and fraction.isdecimal():
-                us = base + int(fraction.ljust(6, "0"))
-                return _bigint(8, us // self._per_unit)
-            self._remember(second)
-        return pack_bigint(micros(value) // self._per_unit)
-
-    def _remember(self, second: str) -> None:
-        if len(self._seconds) > 10_000:
-            self._seconds.clear()
-        self._seconds[second] = micros(second + "Z")
+        fraction = value[20:26]  # "2026-11-20T21:40:21.123456Z", as Debezium always writes it
+        if len(value) == 27 and value[19] == "." and value[26] == "Z" and fraction.isdecimal():
+            us = self._second[value[:19]] + int(fraction)
+        else:
+            us = micros(value)
+        return pack_bigint(us // self._per_unit)
 
 
 # How much of "2026-11-20T21:40:21.5Z" names the bucket

@@ -16,10 +16,10 @@ from typing import NamedTuple
 
 from cdc import packing
 from cdc.decoder import Change
-from cdc.encoder import Key, RouteEncoder, Row
+from cdc.encoder import RouteEncoder, Row
 from cdc.errors import Undecodable
 from cdc.gathering import Beat, Write
-from cdc.mapping import Route, Source, Via
+from cdc.mapping import Source, Via
 from cdc.packing import pack_bigint
 from cdc.position import event_timestamp
 from cdc.routes import routes_of
@@ -34,18 +34,15 @@ class Heads(NamedTuple):
     mark_visible: bytes = b""
 
 
-class Arrival(NamedTuple):
-    """Where and when an event came: the record's time in ms, the sink's in µs."""
-
-    produced_ms: int
-    received_us: int
-
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Target:
-    route: Route
+    """A route, ready to write. `timed`: its rows hold when each stage had them."""
+
+    table: str
     encoder: RouteEncoder
     heads: Heads
+    one_to_one: bool
+    conditional: bool
     timed: bool
 
 
@@ -60,89 +57,42 @@ class Router:
         self._placeholder = placeholder.encode()
         self._targets = [
             _Target(
-                route,
-                RouteEncoder(route, placeholder),
-                heads[route.table],
+                table=route.table,
+                encoder=RouteEncoder(route, placeholder),
+                heads=heads[route.table],
+                one_to_one=route.one_to_one,
+                conditional=route.condition is not None,
                 timed=any(each.via is Via.SINK for each in route.columns),
             )
             for route in routes_of(source.table)
         ]
 
-    def writes(self, change: Change, timestamp: int, raw: bytes, arrival: Arrival) -> list[Write]:
+    def writes(
+        self, change: Change, timestamp: int, raw: bytes, produced_ms: int, received_us: int
+    ) -> list[Write]:
         """Return the writes of a change at its position; Poison where one cannot be made.
 
         `raw` is the event's JSON, looked at for the placeholder of unchanged large values.
+        `produced_ms` and `received_us`: when Kafka and the sink got it.
         """
+        if change.op == DELETE:
+            return [
+                _delete(target, change.before, timestamp)
+                for target in self._targets
+                if target.one_to_one
+            ]
+        row = change.after
         partial = self._placeholder in raw
         made = []
         for target in self._targets:
-            write = self._write(target, change, timestamp, arrival, partial=partial)
-            if write is not None:
-                made.append(write)
+            if target.conditional and not target.encoder.applies(row):
+                if change.op == UPDATE:
+                    made.append(_delete(target, row, timestamp))
+                continue
+            at = timestamp if target.one_to_one else self._event_timestamp(target.encoder, row)
+            beat = _beat(change, produced_ms, received_us) if target.timed else None
+            made.append(_insert(target, row, at, beat, partial=partial))
         return made
-
-    def _write(
-        self, target: _Target, change: Change, timestamp: int, arrival: Arrival, *, partial: bool
-    ) -> Write | None:
-        encoder, route = target.encoder, target.route
-        row = change.row
-        if change.op == DELETE:
-            return self._delete(target, row, timestamp) if route.one_to_one else None
-        if not encoder.applies(row):
-            return self._delete(target, row, timestamp) if change.op == UPDATE else None
-        if not route.one_to_one:
-            timestamp = self._event_timestamp(encoder, row)
-        key = encoder.key(row)
-        if partial:
-            self._refuse_unknown_key(key)
-            rest, partial = encoder.rest_with_gaps(row)
-        else:
-            rest = encoder.rest(row)
-        beat = None
-        if target.timed:
-            beat = Beat(
-                source=row.source,
-                committed_us=change.source.ts_us,
-                captured_us=change.ts_us,
-                produced_ms=arrival.produced_ms,
-                received_us=arrival.received_us,
-            )
-            rest += b"".join(
-                map(
-                    pack_bigint,
-                    (beat.committed_us, beat.captured_us, beat.produced_ms, beat.received_us),
-                )
-            )
-        statement = (
-            target.heads.insert
-            + key.partition
-            + key.clustering
-            + rest
-            + packing.pack_timestamp_value(timestamp)
-        )
-        return Write(
-            route.table,
-            key.partition,
-            key.clustering,
-            timestamp,
-            statement,
-            None,
-            None,
-            partial,
-            beat,
-        )
-
-    def _delete(self, target: _Target, row: Row, timestamp: int) -> Write:
-        key = target.encoder.key(row)
-        statement = (
-            target.heads.delete
-            + packing.pack_timestamp_value(timestamp)
-            + key.partition
-            + key.clustering
-        )
-        return Write(
-            target.route.table, key.partition, key.clustering, timestamp, statement, None, None
-        )
 
     def _event_timestamp(self, encoder: RouteEncoder, row: Row) -> int:
         try:
@@ -150,9 +100,41 @@ class Router:
         except ValueError as error:
             raise Undecodable(f"{self.table}: {error}") from error
 
-    def _refuse_unknown_key(self, key: Key) -> None:
-        if self._placeholder in key.partition or self._placeholder in key.clustering:
-            raise Undecodable(f"{self.table}: a key column is missing from the event (TOAST)")
+
+def _insert(
+    target: _Target, row: Row, timestamp: int, beat: Beat | None, *, partial: bool
+) -> Write:
+    encoder = target.encoder
+    packed = encoder.pack_partial(row) if partial else encoder.pack(row)
+    partition, clustering, rest, partial = packed
+    times = b"" if beat is None else _pack_times(beat)
+    stamp = packing.pack_timestamp_value(timestamp)
+    statement = b"".join((target.heads.insert, partition, clustering, rest, times, stamp))
+    return Write(
+        target.table, partition, clustering, timestamp, statement, partial=partial, beat=beat
+    )
+
+
+def _delete(target: _Target, row: Row, timestamp: int) -> Write:
+    partition, clustering, _rest, _partial = target.encoder.pack_key(row)
+    stamp = packing.pack_timestamp_value(timestamp)
+    statement = b"".join((target.heads.delete, stamp, partition, clustering))
+    return Write(target.table, partition, clustering, timestamp, statement)
+
+
+def _beat(change: Change, produced_ms: int, received_us: int) -> Beat:
+    return Beat(
+        source=change.after.source,
+        committed_us=change.source.ts_us,
+        captured_us=change.ts_us,
+        produced_ms=produced_ms,
+        received_us=received_us,
+    )
+
+
+def _pack_times(beat: Beat) -> bytes:
+    times = (beat.committed_us, beat.captured_us, beat.produced_ms, beat.received_us)
+    return b"".join(map(pack_bigint, times))
 
 
 def visible(write: Write, heads: Heads, visible_us: int) -> Write:
@@ -170,7 +152,6 @@ def visible(write: Write, heads: Heads, visible_us: int) -> Write:
         write.clustering,
         write.timestamp,
         statement,
-        None,
-        write.event,
+        event=write.event,
         partial=True,
     )

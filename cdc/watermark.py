@@ -52,7 +52,6 @@ class Watermark:
             if span.boundary >= 0:
                 self.committable = span.boundary
 
-    @property
     def settled(self) -> bool:
         """Whether nothing is waiting for an acknowledgement."""
         self.advance()

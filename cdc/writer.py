@@ -56,7 +56,9 @@ class Writer:
         self._on_written = on_written
         self._on_refused = on_refused
         self._clock = clock
-        self._gathering = Gathering(rows=settings.batch_rows, bytes_=settings.batch_bytes)
+        self._gathering = Gathering(
+            rows=settings.batch_rows, bytes_=settings.batch_bytes, clock=clock
+        )
         self._ready: deque[Batch] = deque()
         self._later: list[tuple[float, int, Batch]] = []  # a heap by due time
         self._order = count()
@@ -99,7 +101,7 @@ class Writer:
         """Take a write in; it is sent with others of its partition."""
         self._pending_rows += 1
         self._pending_bytes += len(write.statement)
-        self._ready.extend(self._gathering.add(write, self._clock()))
+        self._ready.extend(self._gathering.add(write))
 
     def flush(self, waited_s: float = 0.0) -> None:
         """Close the batches that have been gathering for at least `waited_s`."""

@@ -23,7 +23,7 @@ from cdc.prepared import prepare
 from cdc.settings import CdcSettings
 from cdc.sink import Sink
 from cdc.state import Generation
-from cdc.topics import TopicSpec, Topics
+from cdc.topics import Topics, TopicSpec
 from contracts.naming import Role, topic_of
 
 PARTITIONS = 4
