@@ -39,5 +39,5 @@ def connector_config(
 
 
 def _secrets_dir(settings: CdcSettings) -> Path:
-    """The folder of password files as Connect sees it."""
-    return settings.connect_secrets_dir or settings.secret_path(Role.CDC).parent
+    """The folder from which Connect may read, as it sees it; it holds its own password only."""
+    return settings.connect_secrets_dir or settings.secret_path(Role.CDC).parent / "connect"

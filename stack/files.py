@@ -20,6 +20,7 @@ POSTGRES_ROLES = {
     "tidemark_watch": "LOGIN",
     "tidemark_reader": "LOGIN",
 }
+CONNECT_ROLE = "tidemark_cdc"
 PASSWORDS = (POSTGRES_ADMIN, *POSTGRES_ROLES, "tidemark_sink")
 
 
@@ -42,12 +43,26 @@ def make_folders(settings: StackSettings) -> None:
     settings.secrets.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
-def make_passwords(settings: StackSettings) -> None:
-    """A password file for each role that has none; without a newline, as Connect reads it whole."""
+def connect_secrets(settings: StackSettings) -> Path:
+    """The only folder from which Connect may read: whoever reaches its REST API may name a file."""
+    return settings.secrets / "connect"
+
+
+def make_passwords(settings: StackSettings, *, private: bool = True) -> None:
+    """A password file for each role that has none; without a newline, as Connect reads it whole.
+
+    Containers run as several users: for them the files are not `private`, only their folder is.
+    """
     for role in PASSWORDS:
         path = settings.secret_path(role)
         if not path.exists():
             write(path, secrets.token_urlsafe(24), private=True)
+        path.chmod(0o600 if private else 0o644)
+    write(
+        connect_secrets(settings) / f"{CONNECT_ROLE}.password",
+        settings.secret(CONNECT_ROLE),
+        private=private,
+    )
 
 
 def tail(path: Path, lines: int) -> str:

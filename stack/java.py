@@ -39,15 +39,19 @@ def version(program: str) -> int | None:
 
 
 def command(
-    *, heap_mb: int, classes: Path, options: Sequence[str], main: Sequence[str]
+    *, heap_mb: int, classes: Path, temporary: Path, options: Sequence[str], main: Sequence[str]
 ) -> tuple[str, ...]:
-    """Command line of a service: heap limit, folder of jars, an end when memory runs out."""
+    """Command line of a service: heap limit, folder of jars, an end when memory runs out.
+
+    `temporary` takes the native libraries that jars unpack, which a killed process leaves behind.
+    """
     return (
         find() or "java",
         f"-Xms{heap_mb // 2}m",
         f"-Xmx{heap_mb}m",
         "-XX:+ExitOnOutOfMemoryError",
         "-XX:-UsePerfData",
+        f"-Djava.io.tmpdir={temporary}",
         "-Djava.awt.headless=true",
         "-Duser.timezone=UTC",
         *options,

@@ -32,8 +32,10 @@ _MODULES: dict[str, ModuleType] = {
 }
 
 
-def start_services(settings: StackSettings, progress: Progress) -> None:
-    """Bring the four services up and wait until each answers; harmless when they run.
+def start_services(
+    settings: StackSettings, progress: Progress, names: Sequence[str] = SERVICES
+) -> None:
+    """Bring the services up and wait until each answers; harmless when they run.
 
     Raises ArtifactError, SupervisorError or ServiceError, each with the remedy.
     """
@@ -41,14 +43,14 @@ def start_services(settings: StackSettings, progress: Progress) -> None:
     make_passwords(settings)
     artifacts.ensure(settings, progress)
     supervisor = _supervisor(settings, progress)
-    for name in SERVICES:
+    for name in names:
         _prepare(settings, supervisor, name, progress)
-    supervisor.update(_MODULES[name].program(settings) for name in SERVICES)
+    supervisor.update(_MODULES[name].program(settings) for name in names)
     supervisor.start()
     began = time.monotonic()
-    for name in SERVICES:  # all at once: Connect waits for Kafka by itself
+    for name in names:  # all at once: Connect waits for Kafka by itself
         supervisor.launch(name)
-    for name in SERVICES:
+    for name in names:
         wait_ready(settings, name)
         progress(f"{name}: ready after {time.monotonic() - began:.1f} s")
 
@@ -161,9 +163,12 @@ def _prepare(
         supervisor.halt(name)
     if name == postgres.NAME:
         processes.end(processes.of_cluster(settings))
+        processes.forget_postmaster(settings)
         if place := postgres.moved(settings):
             progress(f"postgres: its user cannot reach the state folder; it lives in {place}")
     progress(f"{name}: preparing")
+    shutil.rmtree(settings.temporary(name), ignore_errors=True)
+    settings.temporary(name).mkdir(parents=True)
     _MODULES[name].prepare(settings)
 
 

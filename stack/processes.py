@@ -38,6 +38,24 @@ def of_cluster(settings: StackSettings) -> list[psutil.Process]:
     return [process for process in psutil.process_iter() if _belongs(process, "", cluster)]
 
 
+def forget_postmaster(settings: StackSettings) -> None:
+    """Remove postmaster.pid where its pid is no PostgreSQL's.
+
+    PostgreSQL takes any living process of its own user with that pid for its postmaster, and after
+    a reboot the pid may be anybody's.
+    """
+    pid_file = postgres.cluster(settings) / "postmaster.pid"
+    try:
+        pid = int(pid_file.read_text(encoding="ascii").split("\n", 1)[0])
+        if psutil.Process(pid).name() == "postgres":
+            return
+    except FileNotFoundError:
+        return
+    except (ValueError, psutil.Error):  # a cut file, or no such process
+        pass
+    pid_file.unlink()
+
+
 def _belongs(process: psutil.Process, mark: str, cluster: str) -> bool:
     try:
         if process.status() == psutil.STATUS_ZOMBIE:

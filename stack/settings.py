@@ -108,6 +108,10 @@ class StackSettings(PostgresEndpoint, KafkaEndpoint, ConnectEndpoint, CassandraE
     def data(self, service: str) -> Path:
         return self.state_dir / "data" / service
 
+    def temporary(self, service: str) -> Path:
+        """Emptied before each `up` that starts the service."""
+        return self.run / "tmp" / service
+
     @property
     def identity(self) -> str:
         """Short stable name of this state folder, for paths and marks outside it."""

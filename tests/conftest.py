@@ -48,7 +48,7 @@ class Stack:
         return outside | self.env
 
     def tidemark(
-        self, *arguments: str, timeout_s: float = 300, **variables: str
+        self, *arguments: str, timeout_s: float = 600, **variables: str
     ) -> subprocess.CompletedProcess[str]:
         """Run the command `tidemark` on this stack."""
         return subprocess.run(

@@ -74,6 +74,7 @@ def program(settings: StackSettings) -> Program:
         name=NAME,
         command=java.command(
             heap_mb=settings.cassandra_heap_mb,
+            temporary=settings.temporary(NAME),
             classes=settings.artifacts / "cassandra",
             options=(
                 *_OPTIONS,

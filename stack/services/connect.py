@@ -7,7 +7,7 @@ from string import Template
 
 from runtime.settings import PROJECT_ROOT
 from stack import java, probes
-from stack.files import CONFIG, write
+from stack.files import CONFIG, connect_secrets, write
 from stack.settings import StackSettings
 from stack.topology import Program
 
@@ -24,6 +24,7 @@ def program(settings: StackSettings) -> Program:
         name=NAME,
         command=java.command(
             heap_mb=settings.connect_heap_mb,
+            temporary=settings.temporary(NAME),
             classes=settings.artifacts / "kafka",
             options=[f"-Dlog4j2.configurationFile={CONFIG / 'log4j2.xml'}"],
             main=(
@@ -46,7 +47,7 @@ def render(settings: StackSettings) -> str:
         kafka_bootstrap=settings.kafka_bootstrap,
         connect_listener=f"http://127.0.0.1:{settings.connect_port}",
         plugin_path=str(settings.artifacts / "debezium"),
-        secrets_dir=str(settings.secrets),
+        secrets_dir=str(connect_secrets(settings)),
         exactly_once=settings.connect_exactly_once,
     )
 

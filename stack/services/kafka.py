@@ -28,6 +28,7 @@ def prepare(settings: StackSettings) -> None:
         cluster = "t" + cluster[1:]
     format_storage = java.command(
         heap_mb=128,
+        temporary=settings.temporary(NAME),
         classes=settings.artifacts / "kafka",
         options=_logging(),
         main=(
@@ -47,6 +48,7 @@ def program(settings: StackSettings) -> Program:
         name=NAME,
         command=java.command(
             heap_mb=settings.kafka_heap_mb,
+            temporary=settings.temporary(NAME),
             classes=settings.artifacts / "kafka",
             options=_logging(),
             main=("kafka.Kafka", str(_properties(settings))),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
+from typing import Any
 
 import psutil
 import psycopg2
@@ -33,7 +34,7 @@ def pids(settings: StackSettings) -> dict[str, int | None]:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_killed_service_comes_back_by_itself(stack: Stack, name: str) -> None:
-    """kill -9 of a service: the supervisor starts it anew, and it answers."""
+    """After kill -9 of a service supervisor starts it anew, and it answers."""
     victim = launcher.kill(stack.settings, name, signal.SIGKILL)
     until(lambda: pids(stack.settings)[name] not in (victim, None), f"{name} has a new pid")
     launcher.wait_ready(stack.settings, name, RECOVERY_S)
@@ -65,7 +66,7 @@ def test_second_up_leaves_everything_as_it_is(stack: Stack) -> None:
 
 def test_passwords_are_demanded_and_stand_nowhere_else(stack: Stack) -> None:
     """A wrong password is refused; no password is in a command line, environment or log."""
-    login = stack.settings.postgres_dsn("tidemark_owner")
+    login: dict[str, Any] = stack.settings.postgres_dsn("tidemark_owner")
     psycopg2.connect(**login).close()
     with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
         psycopg2.connect(**{**login, "password": "wrong"})
@@ -81,6 +82,6 @@ def test_passwords_are_demanded_and_stand_nowhere_else(stack: Stack) -> None:
 
 def test_physical_replication_is_refused(stack: Stack) -> None:
     """A base backup over the network, even by the role that replicates, finds no line in pg_hba."""
-    login = stack.settings.postgres_dsn("tidemark_cdc") | {"replication": "true"}
-    with pytest.raises(psycopg2.OperationalError, match="no pg_hba.conf entry"):
-        psycopg2.connect(**login)
+    login: dict[str, Any] = stack.settings.postgres_dsn("tidemark_cdc")
+    with pytest.raises(psycopg2.OperationalError, match=r"no pg_hba\.conf entry"):
+        psycopg2.connect(**login, replication="true")

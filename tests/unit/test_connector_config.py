@@ -36,7 +36,7 @@ def test_the_generation_is_in_slot_and_topics(settings: CdcSettings) -> None:
 
 def test_the_password_is_a_reference_to_its_file(settings: CdcSettings) -> None:
     """The configuration is readable over REST, so it must never hold the password itself."""
-    secrets = settings.secret_path("tidemark_cdc").parent
+    secrets = settings.secret_path("tidemark_cdc").parent / "connect"
     secrets.mkdir(parents=True)
     settings.secret_path("tidemark_cdc").write_text("canary")
     config = connector_config(settings, ["trades"], "placeholder")

@@ -58,12 +58,12 @@ def test_kafka_listens_on_loopback_and_makes_no_topic_by_itself(settings: StackS
 
 
 def test_connect_file_has_every_placeholder_filled(settings: StackSettings) -> None:
-    """No `${…}` is left outside comments, and secrets are allowed from their folder only."""
+    """No `${…}` is left outside comments, and Connect may read its own password only."""
     told = properties(connect.render(settings))
     assert [value for value in told.values() if "${" in value] == []
     assert told["bootstrap.servers"] == settings.kafka_bootstrap
     assert told["listeners"] == "http://127.0.0.1:18083"
-    assert told["config.providers.directory.param.allowed.paths"] == str(settings.secrets)
+    assert told["config.providers.directory.param.allowed.paths"] == str(settings.secrets / "connect")
     assert told["connector.client.config.override.policy"] == "None"
 
 
