@@ -88,12 +88,12 @@ class Store:
 
     def beat(self, source: str) -> None:
         """Append a heartbeat with the database's time."""
-        today = ("heartbeat", datetime.now(UTC).date())
         beat = partial(_beat, source=source)
         try:
             self._pulse.run(beat)
         except MissingPartition:
-            self._pulse.run(partial(_ensure, days={today}))
+            today = datetime.now(UTC).date()
+            self._pulse.run(partial(_ensure, table="heartbeat", day=today))
             self._pulse.run(beat)
 
     def load_instruments(self, venue: str) -> list[Instrument]:
@@ -175,14 +175,13 @@ class Store:
             return self._session.run(work)
 
     def _make_partitions(self, days: Days) -> None:
-        if days:  # in a transaction of their own: rows must not wait behind their locks
-            self._session.run(partial(_ensure, days=days))
-            self._days |= days
+        for table, day in sorted(days):  # each in a short transaction: they lock their table
+            self._session.run(partial(_ensure, table=table, day=day))
+            self._days.add((table, day))
 
 
-def _ensure(cursor: Cursor, days: Days) -> None:
-    for table, day in sorted(days):
-        cursor.execute(queries.ENSURE_PARTITION, {"table": table, "day": day})
+def _ensure(cursor: Cursor, table: str, day: date) -> None:
+    cursor.execute(queries.ENSURE_PARTITION, {"table": table, "day": day})
 
 
 def _beat(cursor: Cursor, source: str) -> None:

@@ -4,10 +4,10 @@ Revision 0002, after 0001. Frozen: it never imports `ingest.tables`, which chang
 
 The functions run with the owner's rights (SECURITY DEFINER, fixed search_path and time zone), so
 that ingestion and the watch need none on the tables' structure; the table must be one that
-`partitioned_tables()` lists. They take one advisory lock, so concurrent calls for the same day are
-harmless: the second finds the partition there. Call them in a transaction of their own.
+`partitioned_tables()` lists. They lock the table first and look then, so concurrent calls for the
+same day are harmless: the second finds the partition there. Call them in a short transaction.
 
-A partition is made apart and then attached: that needs only SHARE UPDATE EXCLUSIVE on its parent,
+A partition is made apart and then attached: that needs only SHARE UPDATE EXCLUSIVE on its table,
 so neither writers nor a long verification wait, whereas CREATE … PARTITION OF stops them all.
 Dropping needs ACCESS EXCLUSIVE for a moment and gives up after 3 s (SQLSTATE 55P03) rather than
 make every writer queue behind a long reader: call it again later. Neither emits any change event.
@@ -69,9 +69,9 @@ BEGIN
     IF to_regclass(format('public.%I', partition)) IS NOT NULL THEN
         RETURN false;  -- the usual case takes no lock
     END IF;
-    PERFORM pg_advisory_xact_lock(hashtext('tidemark.partitions'));
+    EXECUTE format('LOCK TABLE %s IN SHARE UPDATE EXCLUSIVE MODE', parent);
     IF to_regclass(format('public.%I', partition)) IS NOT NULL THEN
-        RETURN false;  -- made while we waited
+        RETURN false;  -- made while we waited; the lock refreshed what we know of the catalogue
     END IF;
     EXECUTE format('CREATE TABLE public.%I (LIKE %s INCLUDING DEFAULTS INCLUDING CONSTRAINTS)',
                    partition, parent);
@@ -107,9 +107,12 @@ BEGIN
         RAISE EXCEPTION 'day % of table % is not over', day, table_name
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Only a past day can be dropped';
     END IF;
-    PERFORM pg_advisory_xact_lock(hashtext('tidemark.partitions'));
     IF to_regclass(format('public.%I', partition)) IS NULL THEN
         RETURN false;
+    END IF;
+    EXECUTE format('LOCK TABLE public.%I IN ACCESS EXCLUSIVE MODE', table_name);
+    IF to_regclass(format('public.%I', partition)) IS NULL THEN
+        RETURN false;  -- dropped while we waited
     END IF;
     EXECUTE format('ALTER TABLE public.%I DETACH PARTITION public.%I', table_name, partition);
     EXECUTE format('DROP TABLE public.%I', partition);
