@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from cli.startup import Stages, StartupFailed, simulator_port
+from runtime import logs as logs_setup
 from stack import docker, launcher
 from stack import doctor as physician
 from stack.errors import StackError
@@ -35,8 +36,10 @@ def _in_one_line() -> Iterator[None]:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of lines.")
 def up(*, services_only: bool, as_json: bool) -> None:
     """Start everything and wait until data flows; harmless when it runs already."""
+    logs_setup.configure("up")
     settings = StackSettings()
-    stages = Stages(settings, say=_quiet if as_json else click.echo)
+    with _in_one_line():
+        stages = Stages(settings, say=_quiet if as_json else click.echo)
     with _in_one_line(), launcher.locked(settings, stages.say):
         try:
             stages.run(services_only=services_only)
@@ -61,9 +64,10 @@ def down(*, delete_data: bool, yes: bool) -> None:
         click.confirm(f"Delete all data below {settings.state_dir}?", abort=True)
     began = time.monotonic()
     with _in_one_line(), launcher.locked(settings, click.echo):
-        if docker.choose(settings).name == "docker":
-            docker.compose(settings, "down", *(["--volumes"] if delete_data else []))
         launcher.stop(settings, click.echo)
+        if docker.choose(settings).name == "docker":
+            every = ["--profile", "processes", "--profile", "simulator"]
+            docker.compose(settings, *every, "down", *(["--volumes"] if delete_data else []))
         if delete_data:
             launcher.delete_data(settings)
     click.echo(f"Stopped after {time.monotonic() - began:.1f} s; no process is left")

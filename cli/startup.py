@@ -46,15 +46,23 @@ class Stages:
         """Go through the stages; StartupFailed or StackError at the first that fails."""
         self.say(f"{self._way.name}: {self._way.reason}")
         if self._way.name == "docker":
-            self._stage("containers", self._containers)
-        else:
-            self._stage("doctor", self._doctor)
-            self._stage("services", self._services)
+            self._run_in_containers(services_only=services_only)
+            return
+        self._stage("doctor", self._doctor)
+        self._stage("services", self._services)
         if services_only:
             return
         self._stage("schema", self._schema)
         self._stage("connector", self._connector)
         self._stage("processes", self._processes)
+        self._stage("first row", self._first_row)
+
+    def _run_in_containers(self, *, services_only: bool) -> None:
+        if services_only:
+            self._stage("containers", self._containers)
+            return
+        profiles = ["processes", *(["simulator"] if _venue() == "simulator" else [])]
+        self._stage("containers", lambda: self._containers(*profiles))
         self._stage("first row", self._first_row)
 
     def report(self) -> dict[str, object]:
@@ -70,11 +78,14 @@ class Stages:
         self.seconds[name] = round(time.monotonic() - began, 1)
         self.say(f"{name}: {result} ({self.seconds[name]} s)")
 
-    def _containers(self) -> str:
+    def _containers(self, *profiles: str) -> str:
+        """Ours wait in the compose file for what they need: schema, connector, each other."""
         make_folders(self._settings)
-        make_passwords(self._settings)
-        docker.compose(self._settings, "up", "--detach", "--wait")
-        return "healthy"
+        make_passwords(self._settings, private=False)
+        chosen = [part for profile in profiles for part in ("--profile", profile)]
+        docker.compose(self._settings, *chosen, "up", "--detach")
+        launcher.wait_answers(self._settings)
+        return "postgres, kafka, cassandra and connect answer"
 
     def _doctor(self) -> str:
         found = doctor.check(self._settings, simulator_port())
@@ -99,7 +110,7 @@ class Stages:
 
     def _processes(self) -> str:
         """Start ours; they get the exchange that was chosen here, so that all mean the same."""
-        venue = asyncio.run(choose(IngestSettings())).venue
+        venue = _venue()
         names = [name for name in PROCESSES if name != "simulator" or venue == "simulator"]
         launcher.stop_processes(self._settings, [name for name in PROCESSES if name not in names])
         launcher.start_processes(self._settings, names, {f"{ENV_PREFIX}EXCHANGE": venue})
@@ -120,6 +131,10 @@ class Stages:
                         "`tidemark status` says where it stands, `tidemark logs` why"
                     )
                 time.sleep(LOOK_S)
+
+
+def _venue() -> str:
+    return asyncio.run(choose(IngestSettings())).venue
 
 
 def simulator_port() -> dict[str, int]:

@@ -132,6 +132,18 @@ def wait_ready(settings: StackSettings, name: str, timeout_s: float | None = Non
         time.sleep(0.25)
 
 
+def wait_answers(settings: StackSettings) -> None:
+    """Wait until all services answer, whoever runs them; ServiceError where one does not."""
+    deadline = time.monotonic() + settings.ready_timeout_s
+    for name in SERVICES:
+        while not _MODULES[name].ready(settings):
+            if time.monotonic() > deadline:
+                raise ServiceError(
+                    name, f"{name} does not answer; `docker compose logs {name}` says why"
+                )
+            time.sleep(0.5)
+
+
 @contextmanager
 def locked(settings: StackSettings, progress: Progress) -> Iterator[None]:
     """One `up` or `down` at a time for a state folder; the second one waits."""
