@@ -17,7 +17,7 @@ from contracts.naming import slot_name
 from stack.supervision import ServiceState
 from watch.health import Finding
 from watch.latency import STAGES
-from watch.probes import Exchange, Flow
+from watch.probes import Exchange, unapplied
 from watch.snapshot import History, Snapshot, Truth, Unread
 
 KILO = 1024
@@ -99,7 +99,7 @@ def _way(seen: Snapshot) -> Table:
         ("exchange", _exchange(seen)),
         ("slot", _slot(seen)),
         ("connector", _connector(seen.connect)),
-        ("sink's lag", _lag(seen.kafka)),
+        ("sink's lag", _lag(seen)),
         ("set aside", _set_aside(seen)),
         ("heartbeat", _heartbeat(seen.cassandra)),
         ("alarms", _alarms(seen.postgres)),
@@ -154,13 +154,17 @@ def _connector(answer: ConnectorStatus | Unread | None) -> str:
     return " · ".join((f"{answer.name} {answer.state}", *tasks))
 
 
-def _lag(answer: Flow | Unread) -> str:
-    if isinstance(answer, Unread):
-        return f"? {answer.reason}"
-    behind = sorted(answer.lag.items(), key=lambda item: -item[1])
-    parts = (f"{topic.rpartition('.')[2]} {count:,}" for topic, count in behind[:4] if count)
-    most = ", ".join(parts)
-    return f"{sum(answer.lag.values()):,} messages" + (f" ({most})" if most else "")
+def _lag(seen: Snapshot) -> str:
+    if isinstance(seen.kafka, Unread):
+        return f"? {seen.kafka.reason}"
+    uncommitted = f"{sum(seen.kafka.uncommitted.values()):,} not committed"
+    if isinstance(seen.cassandra, Unread):
+        return uncommitted
+    behind = unapplied(seen.kafka, seen.cassandra.applied)
+    most = sorted(behind.items(), key=lambda item: -item[1])[:4]
+    named = ", ".join(f"{topic.rpartition('.')[2]} {count:,}" for topic, count in most if count)
+    total = f"{sum(behind.values()):,} messages" + (f" ({named})" if named else "")
+    return f"{total} · {uncommitted}"
 
 
 def _set_aside(seen: Snapshot) -> str:

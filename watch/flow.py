@@ -116,7 +116,7 @@ class FlowCheck:
         except Exception:
             self._beats.forget()  # Kafka was away: that nothing came has its reason
             raise
-        for topic, messages in flow.lag.items():
+        for topic, messages in probes.by_topic(flow.uncommitted).items():
             gauges.CONSUMER_LAG.labels(topic).set(messages)
         gauges.DEAD_LETTERS.set(flow.dead_letters)
         self._announcer.look("dead_letters", self._new_letters(flow.dead_letters, now), now)

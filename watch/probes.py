@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -37,11 +37,12 @@ class Heartbeats:
 
 @dataclass(frozen=True, kw_only=True)
 class Flow:
-    """Kafka's side: messages not committed by topic, dead letters, beats ever written."""
+    """Kafka's side. By `<topic>/<partition>`: the end of the log, and what is not committed."""
 
-    lag: dict[str, int]
+    ends: dict[str, int]
+    uncommitted: dict[str, int]
     dead_letters: int
-    beats: int
+    beats: int  # heartbeats ever written to the log
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,12 +82,17 @@ def flow(settings: CdcSettings) -> Flow:
     """How far the sink is behind the log, and what it put aside."""
     _knock(settings.kafka_bootstrap)  # Kafka's client would go on trying for seconds
     topics = {topic_of(source.table, settings.generation) for source in SOURCES}
-    beat_topic = topic_of(HEARTBEAT_TABLE, settings.generation)
+    beats = topic_of(HEARTBEAT_TABLE, settings.generation)
     with Topics(settings) as broker:
-        lag = by_topic(broker.lag(settings.sink_group, topics).items())
+        uncommitted = broker.lag(settings.sink_group, topics)
+        ends = broker.end_offsets(topics)
         letters = broker.end_offsets([settings.dead_letter_topic])
-        beats = broker.end_offsets([beat_topic])
-    return Flow(lag=lag, dead_letters=sum(letters.values()), beats=sum(beats.values()))
+    return Flow(
+        ends=by_name(ends),
+        uncommitted=by_name(uncommitted),
+        dead_letters=sum(letters.values()),
+        beats=sum(end for (topic, _), end in ends.items() if topic == beats),
+    )
 
 
 def _knock(bootstrap: str) -> None:
@@ -102,12 +108,31 @@ def _knock(bootstrap: str) -> None:
     raise ProbeFailed(f"Kafka does not answer at {bootstrap}: {refused}")
 
 
-def by_topic(positions: Iterable[tuple[tuple[str, int], int]]) -> dict[str, int]:
-    """Sums over a topic's partitions."""
+def by_name(positions: Mapping[tuple[str, int], int]) -> dict[str, int]:
+    """The same by `<topic>/<partition>`, which JSON can say."""
+    return {f"{topic}/{partition}": value for (topic, partition), value in positions.items()}
+
+
+def by_topic(numbers: Mapping[str, int]) -> dict[str, int]:
+    """Sums over a topic's partitions, from `<topic>/<partition>`."""
     total: Counter[str] = Counter()
-    for (topic, _), count in positions:
-        total[topic] += count
+    for name, number in numbers.items():
+        total[name.rpartition("/")[0]] += number
     return dict(total)
+
+
+def unapplied(flow: Flow, applied: Mapping[str, int]) -> dict[str, int]:
+    """Messages by topic that Cassandra has not acknowledged.
+
+    `applied`: next offsets that the sink published. Less than what is not committed: the last
+    transaction of a quiet partition is committed only when another one follows it.
+    """
+    return by_topic(
+        {
+            name: max(0, end - applied[name]) if name in applied else flow.uncommitted.get(name, 0)
+            for name, end in flow.ends.items()
+        }
+    )
 
 
 def exchange(port: int) -> Exchange:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
-from cdc import keyspace
+from cdc import keyspace, state
 from cdc.connector import ConnectClient, ConnectorStatus
 from cdc.readings import Count, counts
 from cdc.routes import SOURCES
@@ -26,6 +26,7 @@ from watch.settings import WatchSettings
 from watch.store import Slot, Store
 
 COUNTING_S: Final = 1.5  # for the rows of each side
+ANSWER_S: Final = 0.3  # kept for closing and for handing over
 WITHIN_S: Final = 4.5
 
 T = TypeVar("T")
@@ -50,9 +51,10 @@ class Truth:
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """Cassandra: what arrives, and rows by table."""
+    """Cassandra: what arrives, what the sink published as applied, and rows by table."""
 
     heartbeats: Heartbeats
+    applied: dict[str, int]  # next offset by <topic>/<partition>
     rows: dict[str, Count]
 
 
@@ -71,11 +73,12 @@ class Snapshot:
 
 def take(settings: WatchSettings, within_s: float = WITHIN_S) -> Snapshot:
     """Ask everybody at once; who has not answered within `within_s` is Unread."""
+    deadline = time.monotonic() + within_s
     questions: dict[str, Callable[[], Any]] = {
-        "postgres": lambda: _postgres(settings),
+        "postgres": lambda: _postgres(settings, deadline),
         "connect": lambda: _connect(settings),
         "kafka": lambda: probes.flow(settings),
-        "cassandra": lambda: _cassandra(settings),
+        "cassandra": lambda: _cassandra(settings, deadline),
         "exchange": lambda: probes.exchange(settings.ingest_metrics_port),
     }
     at, answers = datetime.now(UTC), ask(questions, within_s)
@@ -108,14 +111,14 @@ def ask(questions: Mapping[str, Callable[[], T]], within_s: float) -> dict[str, 
     return answers
 
 
-def _postgres(settings: WatchSettings) -> Truth:
+def _postgres(settings: WatchSettings, deadline: float) -> Truth:
     store = Store(settings, timeout_s=COUNTING_S)
     try:
         return Truth(
             slot=store.slot(slot_name(settings.generation)),
             alarms=store.open_alarms(),
             quarantined=store.quarantined(LATELY),
-            rows=store.counts([source.table for source in SOURCES]),
+            rows=store.counts([source.table for source in SOURCES], _counting_s(deadline)),
         )
     finally:
         store.close()
@@ -126,9 +129,15 @@ def _connect(settings: WatchSettings) -> ConnectorStatus | None:
         return client.status()
 
 
-def _cassandra(settings: WatchSettings) -> History:
+def _cassandra(settings: WatchSettings, deadline: float) -> History:
     with keyspace.session(settings, Role.READER) as session:
         return History(
             heartbeats=probes.heartbeats(session, datetime.now(UTC)),
-            rows=counts(session, COUNTING_S),
+            applied=probes.by_name(state.positions(session, settings.sink_group)),
+            rows=counts(session, _counting_s(deadline)),
         )
+
+
+def _counting_s(deadline: float) -> float:
+    """Time for counting: what else is to be said must not wait for it."""
+    return max(0.0, min(COUNTING_S, deadline - ANSWER_S - time.monotonic()))

@@ -7,6 +7,7 @@ lost connection is opened again by the next call.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -135,23 +136,30 @@ class Store:
             (rows,) = cursor.fetchone() or (0,)
         return int(rows)
 
-    def counts(self, tables: Sequence[str]) -> dict[str, Count]:
-        """Rows of each table that exists: counted where it is small, else estimated."""
+    def counts(self, tables: Sequence[str], within_s: float) -> dict[str, Count]:
+        """Rows of each table that exists: counted while it is small and in time, else estimated."""
+        deadline = time.monotonic() + within_s
         with self._cursor() as cursor:
             cursor.execute(_ESTIMATES, (list(tables), SCHEMA))
             estimates: dict[str, int] = dict(cursor.fetchall())
-        return {table: self._count(table, rows) for table, rows in estimates.items()}
+        smallest_first = sorted(estimates.items(), key=lambda item: item[1])
+        return {table: self._count(table, rows, deadline) for table, rows in smallest_first}
 
-    def _count(self, table: str, estimate: int) -> Count:
-        if estimate > COUNTED_UP_TO:
-            return Count(rows=estimate, exact=False)
-        try:
-            with self._cursor() as cursor:
-                cursor.execute(SQL("SELECT count(*) FROM {}").format(Identifier(SCHEMA, table)))
-                (rows,) = cursor.fetchone() or (0,)
-        except StoreUnavailable:  # the time was up: the estimate has to do
-            return Count(rows=estimate, exact=False)
-        return Count(rows=int(rows), exact=True)
+    def _count(self, table: str, estimate: int, deadline: float) -> Count:
+        left_ms = int((deadline - time.monotonic()) * 1000)
+        if estimate <= COUNTED_UP_TO and left_ms > 0:
+            count = SQL("SELECT count(*) FROM {}").format(Identifier(SCHEMA, table))
+            try:
+                with self._cursor() as cursor:
+                    cursor.execute(
+                        "SELECT set_config('statement_timeout', %s, false)", (str(left_ms),)
+                    )
+                    cursor.execute(count)
+                    (rows,) = cursor.fetchone() or (0,)
+                    return Count(rows=int(rows), exact=True)
+            except StoreUnavailable:
+                pass  # the time is up: the estimate has to do
+        return Count(rows=estimate, exact=False)
 
     @contextmanager
     def _cursor(self) -> Iterator[Any]:

@@ -38,6 +38,7 @@ HISTORY = History(
         ages_s={"ingest": 0.4, "debezium": 0.9},
         stages={"replication": Quantiles(p50_ms=21.0, p99_ms=1080.5, count=600)},
     ),
+    applied={"market.g1.public.trades/0": 95},
     rows={"trades_by_hour": Count(rows=99, exact=False)},
 )
 EXCHANGE = Exchange(
@@ -54,7 +55,12 @@ WELL = Snapshot(
     generation=1,
     postgres=TRUTH,
     connect=RUNNING,
-    kafka=Flow(lag={"market.g1.public.trades": 7}, dead_letters=0, beats=9),
+    kafka=Flow(
+        ends={"market.g1.public.trades/0": 100, "market.g1.public.trades/1": 50},
+        uncommitted={"market.g1.public.trades/0": 60, "market.g1.public.trades/1": 2},
+        dead_letters=0,
+        beats=9,
+    ),
     cassandra=HISTORY,
     exchange=EXCHANGE,
 )
@@ -159,7 +165,11 @@ def test_page_shows_every_part_of_the_way() -> None:
     page = shown(WELL, services, [])
     for figure in ("healthy", "42", "simulator", "1,200 of 6,000", "1.0 MB", "0.4 s old"):
         assert figure in page
-    for figure in ("tidemark-g1 RUNNING · task 0 RUNNING", "7 messages (trades 7)", "1,080.5"):
+    for figure in (
+        "tidemark-g1 RUNNING · task 0 RUNNING",
+        "7 messages (trades 7) · 62 not committed",
+        "1,080.5",
+    ):
         assert figure in page
     for figure in ("1,234", "≥ 99", "large_trades_by_day"):
         assert figure in page

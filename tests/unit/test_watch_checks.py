@@ -10,7 +10,7 @@ import pytest
 from runtime.settings import SettingsError
 from watch.checks import slot_complaint
 from watch.flow import Standstill
-from watch.probes import by_topic
+from watch.probes import Flow, unapplied
 from watch.settings import WatchSettings
 from watch.store import Slot
 
@@ -88,9 +88,21 @@ def test_standstill_that_had_a_reason_starts_anew() -> None:
     assert still.seconds(7, START + timedelta(hours=1)) == 0
 
 
-def test_positions_are_summed_by_topic() -> None:
-    """Partitions of a topic are one number."""
-    assert by_topic({("a", 0): 1, ("a", 3): 2, ("b", 0): 0}.items()) == {"a": 3, "b": 0}
+def test_lag_is_what_cassandra_has_not_acknowledged() -> None:
+    """Published positions count; a partition that has published none counts by its commits."""
+    flow = Flow(
+        ends={"a/0": 10, "a/1": 20, "b/0": 30},
+        uncommitted={"a/0": 9, "a/1": 9, "b/0": 5},
+        dead_letters=0,
+        beats=0,
+    )
+    assert unapplied(flow, {"a/0": 10, "a/1": 17}) == {"a": 3, "b": 5}
+
+
+def test_position_beyond_the_end_is_no_negative_lag() -> None:
+    """The end was read before the position."""
+    flow = Flow(ends={"a/0": 10}, uncommitted={"a/0": 0}, dead_letters=0, beats=0)
+    assert unapplied(flow, {"a/0": 12}) == {"a": 0}
 
 
 @pytest.mark.parametrize(
@@ -101,7 +113,7 @@ def test_positions_are_summed_by_topic() -> None:
     ],
 )
 def test_limits_that_contradict_each_other_are_refused(
-    monkeypatch: pytest.MonkeyPatch, wrong: dict[str, float]
+    monkeypatch: pytest.MonkeyPatch, wrong: dict[str, Any]
 ) -> None:
     """The message names both settings."""
     monkeypatch.setenv("TIDEMARK_ENV_FILE", "")
