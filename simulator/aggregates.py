@@ -17,7 +17,7 @@ from simulator.catalogue import Listing
 from simulator.fills import ids_before, minute_of
 from simulator.market import Market
 from simulator.noise import Flags, Ints
-from simulator.trades import MINUTE_US, orders_in
+from simulator.trades import MINUTE_US, Trades, orders_in
 
 _MONTH = 30 * DAY
 _TRADES_PER_ORDER = 8 / 5  # at most, over a fill
@@ -34,6 +34,33 @@ class Aggregates:
     price: Ints
     lots: Ints
     taker_buys: Flags
+
+    def part(self, start: int, end: int) -> Aggregates:
+        """Rows start … end − 1, as views."""
+        return Aggregates(
+            first_id=self.first_id + start,
+            first_trade=self.first_trade[start:end],
+            last_trade=self.last_trade[start:end],
+            at_us=self.at_us[start:end],
+            price=self.price[start:end],
+            lots=self.lots[start:end],
+            taker_buys=self.taker_buys[start:end],
+        )
+
+
+def grouped(run: Trades, first_id: int) -> Aggregates:
+    """The aggregates of a run that begins with one and ends with the last trade of one."""
+    starts = np.flatnonzero(run.leads)
+    ends = np.append(starts[1:], len(run))
+    return Aggregates(
+        first_id=first_id,
+        first_trade=run.first_id + starts,
+        last_trade=run.first_id + ends - 1,
+        at_us=run.at_us[starts],
+        price=run.price[starts],
+        lots=np.add.reduceat(run.lots, starts),
+        taker_buys=run.taker_buys[starts],
+    )
 
 
 class AggregateTape:
@@ -85,7 +112,7 @@ class AggregateTape:
         count = self._market.trade_count(listing, now_us)
         start = max(0, count - int(limit * _TRADES_PER_ORDER) - 1)
         found = self.from_trade(listing, start, 4 * limit + 16, now_us)
-        return found and _tail(found, limit)
+        return found and found.part(max(0, len(found.at_us) - limit), len(found.at_us))
 
     def _cut(
         self, listing: Listing, minute: int, wanted: tuple[int, int], now_us: int
@@ -100,21 +127,8 @@ class AggregateTape:
         )
         if run is None:
             return None
-        starts = np.flatnonzero(run.leads)
-        ends = np.append(starts[1:], len(run))
-        starts, ends = starts[skip : skip + limit], ends[skip : skip + limit]
-        if len(starts) == 0:
-            return None
-        sums = np.concatenate([[0], np.cumsum(run.lots)])
-        return Aggregates(
-            first_id=first_id,
-            first_trade=run.first_id + starts,
-            last_trade=run.first_id + ends - 1,
-            at_us=run.at_us[starts],
-            price=run.price[starts],
-            lots=sums[ends] - sums[starts],
-            taker_buys=run.taker_buys[starts],
-        )
+        found = grouped(run, first_id - skip)
+        return found.part(skip, skip + limit) if skip < len(found.at_us) else None
 
     def _count_month(self, symbol: str, month: int) -> int:
         start = month * _MONTH
@@ -123,16 +137,3 @@ class AggregateTape:
 
 def _orders(listing: Listing, start: int, end: int) -> Ints:
     return orders_in(np.diff(ids_before(listing, np.arange(start, end + 1))))
-
-
-def _tail(found: Aggregates, limit: int) -> Aggregates:
-    skip = max(0, len(found.at_us) - limit)
-    return Aggregates(
-        first_id=found.first_id + skip,
-        first_trade=found.first_trade[skip:],
-        last_trade=found.last_trade[skip:],
-        at_us=found.at_us[skip:],
-        price=found.price[skip:],
-        lots=found.lots[skip:],
-        taker_buys=found.taker_buys[skip:],
-    )

@@ -83,6 +83,7 @@ class Control:
                 "trades_per_second": market.trades_per_second,
                 "weight_limit": server.limits.limit,
                 "symbols": len(market.listed(server.clock.now_us())),
+                "streams": len(server.sockets),
                 "answers": server.journal.statuses,
                 "faults": len(server.script.rules()),
             }

@@ -94,6 +94,15 @@ class Market:
         run = trades.joined([part for part in found if part is not None])
         return run.part(first_id - run.first_id, end_id - run.first_id)
 
+    def newest(self, listing: Listing, first_id: int, now_us: int) -> Trades | None:
+        """Trades from first_id until now; cheap while they are as new as questions usually are."""
+        at_us = min(now_us, listing.closed * MINUTE_US - 1)
+        before, chunk = self._chunk(listing.symbol, self._chunk_at(listing, at_us))
+        if chunk is None or first_id < before:
+            return self.trades(listing, first_id, self.trade_count(listing, now_us))
+        end = int(chunk.at_us.searchsorted(at_us, side="right"))
+        return chunk.part(first_id - before, end) if first_id - before < end else None
+
     def first_id_at(self, listing: Listing, at_us: int) -> int:
         """Id of the first trade at or after a time."""
         return self.trade_count(listing, at_us - 1)

@@ -127,7 +127,8 @@ def trades(exchange: Exchange, asked: Parameters, moment: Moment) -> str:
     asked.finish()
     listing = exchange.find(symbol, moment)
     count = exchange.market.trade_count(listing, moment.now_us)
-    return _trades(exchange, listing, (max(0, count - limit), count), moment)
+    run = exchange.market.newest(listing, max(0, count - limit), moment.now_us)
+    return wire.array(wire.trade_rows(listing, run, moment.unit_us) if run else ())
 
 
 def historical_trades(exchange: Exchange, asked: Parameters, moment: Moment) -> str:
@@ -137,11 +138,7 @@ def historical_trades(exchange: Exchange, asked: Parameters, moment: Moment) -> 
     count = exchange.market.trade_count(listing, moment.now_us)
     if first is None:
         first = max(0, count - limit)
-    return _trades(exchange, listing, (first, min(count, first + limit)), moment)
-
-
-def _trades(exchange: Exchange, listing: Listing, ids: tuple[int, int], moment: Moment) -> str:
-    run = exchange.market.trades(listing, *ids)
+    run = exchange.market.trades(listing, first, min(count, first + limit))
     return wire.array(wire.trade_rows(listing, run, moment.unit_us) if run else ())
 
 

@@ -23,6 +23,7 @@ from simulator.market import Market
 from simulator.parameters import Parameters
 from simulator.rest import Exchange, Moment
 from simulator.settings import SimulatorSettings
+from simulator.sockets import Sockets
 from simulator.trades import MINUTE_US
 
 log = structlog.get_logger(__name__)
@@ -58,6 +59,7 @@ class Server:
         self.limits = Limits(settings.simulator_weight_limit)
         self.script = Script()
         self.journal = Journal()
+        self.sockets = Sockets(self)
         if settings.simulator_faults is not None:
             control.load_file(self.script, settings.simulator_faults, self.now_s())
 
@@ -71,6 +73,7 @@ class Server:
         for path in ENDPOINTS:
             app.router.add_get(path, self._rest)
         control.Control(self).add_routes(app)
+        self.sockets.add_routes(app)
         app.router.add_route("*", "/{path:.*}", self._rest)
         app.cleanup_ctx.append(self._look_ahead)
         return app

@@ -24,15 +24,15 @@ ZERO = "0.00000000"
 
 
 @lru_cache(maxsize=16)
-def _spec(decimals: int) -> str:
+def spec(decimals: int) -> str:
     """The printf form of a number that comes divided into its whole and its rest."""
     if decimals == 0:
         return "%d." + "0" * _SHOWN
     return f"%d.%0{decimals}d" + "0" * (_SHOWN - decimals)
 
 
-def _parts(values: Ints, decimals: int) -> list[list[int]]:
-    """The columns that `_spec(decimals)` consumes."""
+def parts(values: Ints, decimals: int) -> list[list[int]]:
+    """The columns that `spec(decimals)` consumes."""
     if decimals == 0:
         return [values.tolist()]
     whole, rest = np.divmod(values, 10**decimals)
@@ -46,7 +46,7 @@ def number(value: int, decimals: int) -> str:
     return f"{sign}{scaled // 10**_SHOWN}.{scaled % 10**_SHOWN:0{_SHOWN}d}"
 
 
-def _rows(template: str, columns: Iterable[list[int]] | Iterable[list[object]]) -> list[str]:
+def rows(template: str, columns: Iterable[list[int]] | Iterable[list[object]]) -> list[str]:
     return [template % row for row in zip(*columns, strict=True)]
 
 
@@ -58,25 +58,23 @@ def array(rows: Iterable[str]) -> str:
 def kline_rows(listing: Listing, klines: Klines, unit_us: int) -> list[str]:
     """Rows of /klines. `unit_us`: µs of the time unit, 1000 for milliseconds."""
     price, lot, quote = listing.price_decimals, listing.lot_decimals, listing.quote_decimals
-    prices = f'"{_spec(price)}",' * 4
-    template = (
-        f'[%d,{prices}"{_spec(lot)}",%d,"{_spec(quote)}",%d,"{_spec(lot)}","{_spec(quote)}","0"]'
-    )
+    prices = f'"{spec(price)}",' * 4
+    template = f'[%d,{prices}"{spec(lot)}",%d,"{spec(quote)}",%d,"{spec(lot)}","{spec(quote)}","0"]'
     candles = klines.candles
-    return _rows(
+    return rows(
         template,
         [
             (klines.opened_us // unit_us).tolist(),
-            *_parts(candles.open, price),
-            *_parts(candles.high, price),
-            *_parts(candles.low, price),
-            *_parts(candles.close, price),
-            *_parts(candles.lots, lot),
+            *parts(candles.open, price),
+            *parts(candles.high, price),
+            *parts(candles.low, price),
+            *parts(candles.close, price),
+            *parts(candles.lots, lot),
             (klines.closed_us // unit_us).tolist(),
-            *_parts(candles.quote, quote),
+            *parts(candles.quote, quote),
             candles.trades.tolist(),
-            *_parts(candles.taker_lots, lot),
-            *_parts(candles.taker_quote, quote),
+            *parts(candles.taker_lots, lot),
+            *parts(candles.taker_quote, quote),
         ],
     )
 
@@ -84,17 +82,17 @@ def kline_rows(listing: Listing, klines: Klines, unit_us: int) -> list[str]:
 def trade_rows(listing: Listing, trades: Trades, unit_us: int) -> list[str]:
     """Rows of /trades and /historicalTrades."""
     template = (
-        f'{{"id":%d,"price":"{_spec(listing.price_decimals)}",'
-        f'"qty":"{_spec(listing.lot_decimals)}","quoteQty":"{_spec(listing.quote_decimals)}",'
+        f'{{"id":%d,"price":"{spec(listing.price_decimals)}",'
+        f'"qty":"{spec(listing.lot_decimals)}","quoteQty":"{spec(listing.quote_decimals)}",'
         '"time":%d,"isBuyerMaker":%s,"isBestMatch":true}'
     )
-    return _rows(
+    return rows(
         template,
         [
             list(range(trades.first_id, trades.first_id + len(trades))),
-            *_parts(trades.price, listing.price_decimals),
-            *_parts(trades.lots, listing.lot_decimals),
-            *_parts(trades.price * trades.lots, listing.quote_decimals),
+            *parts(trades.price, listing.price_decimals),
+            *parts(trades.lots, listing.lot_decimals),
+            *parts(trades.price * trades.lots, listing.quote_decimals),
             (trades.at_us // unit_us).tolist(),
             np.where(trades.taker_buys, "false", "true").tolist(),
         ],
@@ -103,9 +101,9 @@ def trade_rows(listing: Listing, trades: Trades, unit_us: int) -> list[str]:
 
 def levels(listing: Listing, side: Side) -> str:
     """One side of a book: [["price","quantity"],…]."""
-    template = f'["{_spec(listing.price_decimals)}","{_spec(listing.lot_decimals)}"]'
-    price = _parts(side.price, listing.price_decimals)
-    return array(_rows(template, [*price, *_parts(side.lots, listing.lot_decimals)]))
+    template = f'["{spec(listing.price_decimals)}","{spec(listing.lot_decimals)}"]'
+    price = parts(side.price, listing.price_decimals)
+    return array(rows(template, [*price, *parts(side.lots, listing.lot_decimals)]))
 
 
 def best(listing: Listing, top: Top) -> tuple[str, str, str, str]:
@@ -175,15 +173,15 @@ def _window(listing: Listing, numbers: Statistics, unit_us: int) -> str:
 def aggregate_rows(listing: Listing, found: Aggregates, unit_us: int) -> list[str]:
     """Rows of /aggTrades."""
     template = (
-        f'{{"a":%d,"p":"{_spec(listing.price_decimals)}","q":"{_spec(listing.lot_decimals)}",'
+        f'{{"a":%d,"p":"{spec(listing.price_decimals)}","q":"{spec(listing.lot_decimals)}",'
         '"f":%d,"l":%d,"T":%d,"m":%s,"M":true}'
     )
-    return _rows(
+    return rows(
         template,
         [
             list(range(found.first_id, found.first_id + len(found.at_us))),
-            *_parts(found.price, listing.price_decimals),
-            *_parts(found.lots, listing.lot_decimals),
+            *parts(found.price, listing.price_decimals),
+            *parts(found.lots, listing.lot_decimals),
             found.first_trade.tolist(),
             found.last_trade.tolist(),
             (found.at_us // unit_us).tolist(),
