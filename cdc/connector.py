@@ -268,9 +268,10 @@ class ConnectClient:
 
 
 def _message(answer: httpx.Response) -> str:
-    """The message of an error body, its first line."""
+    """What an error body says, in a line: its first error, where it lists several."""
     try:
         text = str(answer.json().get("message", ""))
     except (ValueError, AttributeError):
         text = answer.text
-    return text.strip().splitlines()[0] if text.strip() else f"HTTP {answer.status_code}"
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return " ".join(lines[:2]) if lines else f"HTTP {answer.status_code}"

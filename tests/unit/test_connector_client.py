@@ -127,8 +127,9 @@ def test_waiting_for_a_failed_task_ends_at_once_with_its_reason(tmp_path: Path) 
 
 
 def test_a_refusal_is_told_in_a_line(tmp_path: Path) -> None:
-    connect = Connect((400, {"message": "Connector configuration is invalid\nand much more"}))
-    with pytest.raises(ConnectRefused, match=r"configuration is invalid$"):
+    message = "Configuration has 1 error(s):\nUnable to connect: FATAL\nYou can also find …"
+    connect = Connect((400, {"message": message}))
+    with pytest.raises(ConnectRefused, match=r"has 1 error\(s\): Unable to connect: FATAL$"):
         _client(tmp_path, connect).resume()
 
 

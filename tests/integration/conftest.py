@@ -1,0 +1,139 @@
+"""A database, a keyspace and generations of their own on the shared stack.
+
+For tests that break replication on purpose: the slot, the connector and the remembered state are
+theirs alone.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+
+from cdc import keyspace
+from cdc.connector import ConnectClient
+from cdc.errors import CdcError
+from cdc.settings import CdcSettings
+from contracts.naming import Role, slot_name
+from runtime.settings import PROJECT_ROOT
+from tests.conftest import Stack
+
+GENERATIONS = itertools.count(60)  # far from the pipeline's own
+
+
+def cdc_settings(environment: Mapping[str, str]) -> CdcSettings:
+    """Settings as a process with this environment would read them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("TIDEMARK_")]:
+            patch.delenv(name)
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        return CdcSettings()
+
+
+@dataclass
+class Replica:
+    """A replication of its own: migrated schemas, and whatever a test starts of the rest."""
+
+    stack: Stack
+    variables: dict[str, str]
+    generations: list[int] = field(default_factory=list)
+
+    def next_generation(self) -> None:
+        """Go on in a generation that nothing was started in yet."""
+        self.generations.append(next(GENERATIONS))
+        self.variables["TIDEMARK_GENERATION"] = str(self.generations[-1])
+        self.variables["TIDEMARK_SINK_GROUP"] = f"sink-{self.generations[-1]}"
+
+    @property
+    def settings(self) -> CdcSettings:
+        return cdc_settings(self.stack.env | self.variables)
+
+    def tidemark(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return self.stack.tidemark(*arguments, timeout_s=300, **(self.variables | variables))
+
+    def sql(self, statement: str, *values: object, role: str = Role.OWNER) -> list[Any]:
+        """Run a statement in PostgreSQL, in a transaction of its own."""
+        with closing(psycopg2.connect(**self._dsn(role))) as connection:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(statement, values or None)
+                return cursor.fetchall() if cursor.description else []
+
+    def cql(self, statement: str, *values: object) -> list[Any]:
+        """Run a statement in Cassandra as its owner; `?` stands for a value.
+
+        Prepared: as literals of an unprepared statement the driver sends decimals through floats.
+        """
+        with keyspace.session(self.settings, Role.OWNER) as session:
+            return list(session.execute(session.prepare(statement), values))
+
+    @contextmanager
+    def sink(self) -> Iterator[subprocess.Popen[bytes]]:
+        """A sink process for the length of a block."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cli.main", "sink"],
+            cwd=PROJECT_ROOT,
+            env=self.stack.process_env | self.variables,
+        )
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(20)
+
+    def discard(self) -> None:
+        """Remove the connectors and their slots, which would keep WAL."""
+        for generation in self.generations:
+            self.variables["TIDEMARK_GENERATION"] = str(generation)
+            with suppress(CdcError), ConnectClient(self.settings) as connect:
+                connect.delete()
+            self.drop_slot()
+
+    def drop_slot(self) -> None:
+        """Drop this generation's slot once nobody uses it; harmless where there is none."""
+        name = slot_name(self.settings.generation)
+        for _ in range(100):
+            rows = self.sql("SELECT active FROM pg_replication_slots WHERE slot_name = %s", name)
+            if rows == [(False,)]:
+                self.sql("SELECT pg_drop_replication_slot(%s)", name, role=Role.POSTGRES_ADMIN)
+            if not rows:
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"slot {name} stays in use")
+
+    def _dsn(self, role: str) -> dict[str, Any]:
+        return dict(self.settings.postgres_dsn(role))
+
+
+@pytest.fixture(scope="module")
+def replica(stack: Stack, request: pytest.FixtureRequest) -> Iterator[Replica]:
+    """A migrated database and keyspace named after the test module."""
+    name = Path(str(request.path)).stem
+    variables = {
+        "TIDEMARK_POSTGRES_DATABASE": name,
+        "TIDEMARK_CASSANDRA_KEYSPACE": name,
+        "TIDEMARK_SINK_METRICS_PORT": "0",
+    }
+    made = Replica(stack, variables)
+    made.next_generation()
+    admin: dict[str, Any] = {**made._dsn(Role.POSTGRES_ADMIN), "dbname": "postgres"}
+    with closing(psycopg2.connect(**admin)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(f"CREATE DATABASE {name} OWNER {Role.OWNER}")
+    migrated = made.tidemark("migrate")
+    assert migrated.returncode == 0, migrated.stderr
+    with ExitStack() as cleanup:
+        cleanup.callback(made.discard)
+        yield made
