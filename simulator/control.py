@@ -2,6 +2,7 @@
 
 GET    /_simulator/health
 GET    /_simulator/log?since_ms=…&path=…      DELETE forgets it
+GET    /_simulator/sent?path=…                the latest answers of a path, as they went out
 GET    /_simulator/faults                     POST a script adds its rules, DELETE takes all away
 POST   /_simulator/clock   {"offset_ms": …, "skew_ms": …}
 POST   /_simulator/limits  {"weight_limit": …}    forgets weights and bans too
@@ -65,6 +66,7 @@ class Control:
         app.router.add_get("/_simulator/health", self.health)
         app.router.add_get("/_simulator/log", self.read_log)
         app.router.add_delete("/_simulator/log", self.clear_log)
+        app.router.add_get("/_simulator/sent", self.read_sent)
         app.router.add_get("/_simulator/faults", self.read_faults)
         app.router.add_post("/_simulator/faults", self.add_faults)
         app.router.add_delete("/_simulator/faults", self.clear_faults)
@@ -96,6 +98,11 @@ class Control:
             raise web.HTTPBadRequest(text="since_ms is a whole number of milliseconds\n")
         path = http.query.get("path", "")
         return web.json_response(self._server.journal.since(int(since), path))
+
+    async def read_sent(self, http: web.Request) -> web.Response:
+        """The latest answers of a path: each with its query and its text."""
+        found = self._server.journal.answers(http.query.get("path", ""))
+        return web.json_response([{"query": query, "body": body} for query, body in found])
 
     async def clear_log(self, _: web.Request) -> web.Response:
         """Forget the requests."""

@@ -1,4 +1,7 @@
-"""What was asked, in order: tests judge by it that nobody asked while banned."""
+"""What was asked, in order, and what was last answered.
+
+Tests judge by it that nobody asked while banned, and that every value sent has arrived.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections import deque
 from dataclasses import asdict, dataclass
 
 _KEPT = 50_000  # requests; the oldest go first
+_KEPT_ANSWERS = 12  # whole answers of each path
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,7 @@ class Journal:
     """The latest requests, and how many there were of each status since the start."""
 
     def __init__(self) -> None:
+        self._answers: dict[str, deque[tuple[str, str]]] = {}
         self._requests: deque[Request] = deque(maxlen=_KEPT)
         self.statuses: dict[int, int] = {}
 
@@ -35,6 +40,14 @@ class Journal:
         """Keep a request."""
         self._requests.append(request)
         self.statuses[request.status] = self.statuses.get(request.status, 0) + 1
+
+    def keep(self, path: str, query: str, body: str) -> None:
+        """Keep an answer as it goes out."""
+        self._answers.setdefault(path, deque(maxlen=_KEPT_ANSWERS)).append((query, body))
+
+    def answers(self, path: str) -> list[tuple[str, str]]:
+        """(query, body) of the latest answers of a path, oldest first."""
+        return list(self._answers.get(path, ()))
 
     def since(self, at_ms: int, path: str = "") -> list[dict[str, object]]:
         """Requests from a time on, of paths that contain `path`, oldest first."""

@@ -93,6 +93,8 @@ class Server:
             rules = self.script.meet(http.path, http.query.get("symbol"), now_s)
             answer = await self._answer(http, endpoint, (address, weight), rules)
             status = answer.status
+            if status == 200:
+                self.journal.keep(http.path, http.query_string, answer.body)
         except LimitExceededError as error:
             status = error.status
             headers = {"Retry-After": str(error.retry_after_s)}

@@ -9,61 +9,23 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
-import httpx
 import pytest
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
 
 from tests.conftest import Pipeline
+from tests.integration.witnesses import MINUTE, Exchange, moment, newest, numbers, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
-MINUTE = timedelta(minutes=1)
 VENUE = "simulator"
-T = TypeVar("T")
-
-
-class Exchange:
-    """The exchange's own word, by HTTP."""
-
-    def __init__(self, base_url: str) -> None:
-        self._http = httpx.Client(base_url=base_url, timeout=30)
-
-    def get(self, path: str, **params: str | int) -> Any:
-        return self._http.get(path, params=params).raise_for_status().json()
-
-    def trades(self, symbol: str, first_id: int, last_id: int) -> dict[int, dict[str, Any]]:
-        found: dict[int, dict[str, Any]] = {}
-        while first_id <= last_id:
-            page = self.get("/api/v3/historicalTrades", symbol=symbol, fromId=first_id, limit=1000)
-            found |= {row["id"]: row for row in page if row["id"] <= last_id}
-            first_id = page[-1]["id"] + 1
-        return found
-
-    def klines(self, symbol: str, start: datetime, end: datetime) -> dict[datetime, list[Any]]:
-        """Candles of one minute with start ≤ open time < end."""
-        found: dict[datetime, list[Any]] = {}
-        while start < end:
-            page = self.get(
-                "/api/v3/klines",
-                symbol=symbol,
-                interval="1m",
-                startTime=epoch_ms(start),
-                endTime=epoch_ms(end) - 1,
-                limit=1000,
-            )
-            if not page:
-                break
-            found |= {moment(row[0]): row for row in page}
-            start = moment(page[-1][0]) + MINUTE
-        return found
+Cql = Callable[..., list[dict[str, Any]]]
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +34,7 @@ def exchange(pipeline: Pipeline) -> Exchange:
 
 
 @pytest.fixture(scope="module")
-def cql(pipeline: Pipeline) -> Iterator[Callable[..., list[dict[str, Any]]]]:
+def cql(pipeline: Pipeline) -> Iterator[Cql]:
     """Ask Cassandra as the reader, by the driver alone."""
     password = (pipeline.settings.state_dir / "secrets" / "tidemark_reader.password").read_text()
     cluster = Cluster(
@@ -91,40 +53,14 @@ def cql(pipeline: Pipeline) -> Iterator[Callable[..., list[dict[str, Any]]]]:
     cluster.shutdown()
 
 
-def moment(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms // 1000, UTC) + timedelta(milliseconds=ms % 1000)
-
-
-def epoch_ms(at: datetime) -> int:
-    return round(at.timestamp() * 1000)
-
-
-def until(what: str, look: Callable[[], T | None], seconds: float = 120) -> T:
-    """Wait for `look` to find something; fail with `what` was waited for."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if (found := look()) is not None:
-            return found
-        time.sleep(0.5)
-    return pytest.fail(f"waited {seconds} s for {what}")
-
-
-def numbers(*strings: str) -> tuple[Decimal, ...]:
-    return tuple(Decimal(each) for each in strings)
-
-
-def test_every_trade_between_first_and_last_is_the_exchanges(
-    exchange: Exchange, cql: Callable[..., list[dict[str, Any]]]
-) -> None:
+def test_every_trade_between_first_and_last_is_the_exchanges(exchange: Exchange, cql: Cql) -> None:
     """Trades of a symbol in Cassandra are contiguous and equal to the exchange's."""
     symbol = "BTCUSDT"
 
     def tape() -> list[dict[str, Any]] | None:
-        hours = [datetime.now(UTC).replace(minute=0, second=0, microsecond=0)]
-        hours.append(hours[0] - timedelta(hours=1))
         rows = [
             row
-            for hour in hours
+            for hour in newest(timedelta(hours=1))
             for row in cql(
                 "SELECT * FROM trades_by_hour WHERE venue=%s AND symbol=%s AND hour=%s",
                 VENUE,
@@ -151,7 +87,7 @@ def test_every_trade_between_first_and_last_is_the_exchanges(
 
 
 def test_backfilled_candles_are_the_exchanges(
-    pipeline: Pipeline, exchange: Exchange, cql: Callable[..., list[dict[str, Any]]]
+    pipeline: Pipeline, exchange: Exchange, cql: Cql
 ) -> None:
     """Two days of candles by the command are in Cassandra as the exchange says them."""
     end = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=3)
@@ -201,7 +137,7 @@ def test_backfilled_candles_are_the_exchanges(
 
 
 def test_polled_candles_are_closed_as_the_exchange_closed_them(
-    exchange: Exchange, cql: Callable[..., list[dict[str, Any]]]
+    exchange: Exchange, cql: Cql
 ) -> None:
     """A candle that was polled while open ends as the exchange's closed candle."""
     minute = datetime.now(UTC).replace(second=0, microsecond=0)
@@ -223,88 +159,106 @@ def test_polled_candles_are_closed_as_the_exchange_closed_them(
     assert row["trade_count"] == theirs[8]
 
 
-def test_polled_bodies_arrive_value_for_value(
-    exchange: Exchange, cql: Callable[..., list[dict[str, Any]]]
-) -> None:
-    """What the exchange logged as sent (prices, books, 24 h statistics) is what Cassandra holds."""
-    sent = exchange.get("/_simulator/sent")  # the last bodies of each path, as they went out
-    day = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+def test_polled_books_arrive_level_for_level(exchange: Exchange, cql: Cql) -> None:
+    """The last books that the exchange says it sent are in Cassandra, every level of them."""
+    for asked, body in exchange.sent("/api/v3/depth")[-3:]:
 
-    for book in sent["/api/v3/depth"][-3:]:
-        symbol, body = book["params"]["symbol"], book["body"]
-        hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-
-        def stored_book(
-            symbol: str = symbol, hour: datetime = hour, update: int = body["lastUpdateId"]
+        def stored(
+            symbol: str = asked["symbol"], update_id: int = body["lastUpdateId"]
         ) -> dict[str, Any] | None:
-            rows = cql(
-                "SELECT * FROM depth_by_hour WHERE venue=%s AND symbol=%s AND hour IN (%s, %s)",
-                VENUE,
-                symbol,
-                hour,
-                hour - timedelta(hours=1),
-            )
-            return next((row for row in rows if row["last_update_id"] == update), None)
+            rows = [
+                row
+                for hour in newest(timedelta(hours=1))
+                for row in cql(
+                    "SELECT * FROM depth_by_hour WHERE venue=%s AND symbol=%s AND hour=%s",
+                    VENUE,
+                    symbol,
+                    hour,
+                )
+            ]
+            return next((row for row in rows if row["last_update_id"] == update_id), None)
 
-        row = until(f"the book {body['lastUpdateId']} of {symbol}", stored_book)
+        row = until(f"the book {body['lastUpdateId']} of {asked['symbol']}", stored)
         for side in ("bids", "asks"):
             assert [numbers(*level) for level in json.loads(row[side])] == [
                 numbers(*level) for level in body[side]
             ]
+        assert row["best_bid"] == Decimal(body["bids"][0][0])
+        assert row["spread"] == Decimal(body["asks"][0][0]) - Decimal(body["bids"][0][0])
 
-    poll = sent["/api/v3/ticker/price"][-2]
-    said = {row["symbol"]: Decimal(row["price"]) for row in poll["body"]}
+
+def test_polled_prices_of_every_symbol_arrive(exchange: Exchange, cql: Cql) -> None:
+    """Each price of a poll of the whole market is in Cassandra under its symbol."""
+    _, body = exchange.sent("/api/v3/ticker/price")[-1]
+    said = {row["symbol"]: Decimal(row["price"]) for row in body}
     assert len(said) >= 300
 
-    def stored_price(symbol: str, price: Decimal) -> bool | None:
-        rows = cql(
-            "SELECT price FROM prices_by_day WHERE venue=%s AND symbol=%s AND day=%s",
-            VENUE,
-            symbol,
-            day,
-        )
+    def stored(symbol: str, price: Decimal) -> bool | None:
+        rows = [
+            row
+            for day in newest(timedelta(days=1))
+            for row in cql(
+                "SELECT price FROM prices_by_day WHERE venue=%s AND symbol=%s AND day=%s",
+                VENUE,
+                symbol,
+                day,
+            )
+        ]
         return True if any(row["price"] == price for row in rows) else None
 
     for symbol, price in said.items():
-        until(f"{symbol} at {price}", partial(stored_price, symbol, price), 30)
+        until(f"{symbol} at {price}", partial(stored, symbol, price), 60)
 
-    ticker = sent["/api/v3/ticker/24hr"][-2]
-    theirs = next(row for row in ticker["body"] if row["symbol"] == "BTCUSDT")
 
-    def stored_ticker() -> dict[str, Any] | None:
-        rows = cql(
-            "SELECT * FROM ticker_24h_by_day WHERE venue=%s AND symbol='BTCUSDT' AND day=%s",
-            VENUE,
-            day,
-        )
-        return next((r for r in rows if r["as_of"].replace(tzinfo=UTC) == asked), None)
+def test_polled_statistics_arrive_value_for_value(exchange: Exchange, cql: Cql) -> None:
+    """The 24 h statistics of a watched symbol are in Cassandra as the exchange sent them."""
+    _, body = exchange.sent("/api/v3/ticker/24hr")[-1]
+    theirs = next(row for row in body if row["symbol"] == "BTCUSDT")
 
-    asked = moment(theirs["closeTime"])
-    row = until("the 24 h statistics of BTCUSDT", stored_ticker)
-    names = ("open", "high", "low", "last", "volume", "quote_volume", "price_change_percent")
-    fields = ("openPrice", "highPrice", "lowPrice", "lastPrice", "volume", "quoteVolume")
-    assert [row[name] for name in names] == [
-        Decimal(theirs[field]) for field in (*fields, "priceChangePercent")
-    ]
+    def stored() -> dict[str, Any] | None:
+        rows = [
+            row
+            for day in newest(timedelta(days=1))
+            for row in cql(
+                "SELECT * FROM ticker_24h_by_day WHERE venue=%s AND symbol='BTCUSDT' AND day=%s",
+                VENUE,
+                day,
+            )
+        ]
+        asked = moment(theirs["closeTime"])
+        return next((row for row in rows if row["as_of"].replace(tzinfo=UTC) == asked), None)
+
+    row = until("the 24 h statistics of BTCUSDT", stored)
+    for ours, field in (
+        ("open", "openPrice"),
+        ("high", "highPrice"),
+        ("low", "lowPrice"),
+        ("last", "lastPrice"),
+        ("volume", "volume"),
+        ("quote_volume", "quoteVolume"),
+        ("price_change_percent", "priceChangePercent"),
+        ("weighted_average", "weightedAvgPrice"),
+    ):
+        assert row[ours] == Decimal(theirs[field]), ours
     assert (row["first_trade_id"], row["last_trade_id"]) == (theirs["firstId"], theirs["lastId"])
+    assert row["trade_count"] == theirs["count"]
 
 
 def test_top_gainers_follow_from_the_statistics(
-    cql: Callable[..., list[dict[str, Any]]],
+    cql: Cql,
 ) -> None:
     """The newest ranking lists five gainers in order, each a symbol with that quote asset."""
-    day = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
     def top() -> list[dict[str, Any]] | None:
-        return (
-            cql(
+        for day in newest(timedelta(days=1)):
+            if rows := cql(
                 "SELECT * FROM movers_24h WHERE venue=%s AND quote_asset='USDT' "
                 "AND ranking='gainers' AND day=%s LIMIT 5",
                 VENUE,
                 day,
-            )
-            or None
-        )
+            ):
+                return rows
+        return None
 
     rows = until("a ranking", top)
     assert [row["rank"] for row in rows] == [1, 2, 3, 4, 5]
