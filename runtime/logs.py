@@ -46,6 +46,8 @@ def configure(process: str) -> None:
     logging.basicConfig(handlers=[handler], level=level, force=True)
     for chatty in ("httpx", "httpcore", "cassandra", "kafka", "aiohttp.access"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    # it warns of every tenth of a second that it did not get on a busy machine
+    logging.getLogger("kafka.net").setLevel(logging.ERROR)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

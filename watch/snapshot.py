@@ -27,7 +27,7 @@ from watch.store import Slot, Store
 
 COUNTING_S: Final = 1.5  # for the rows of each side
 ANSWER_S: Final = 0.3  # kept for closing and for handing over
-WITHIN_S: Final = 4.5
+WITHIN_S: Final = 8.0  # who is down says so at once; who is slow or frozen may take so long
 
 T = TypeVar("T")
 

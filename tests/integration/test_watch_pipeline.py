@@ -20,7 +20,7 @@ from contracts.naming import Role
 from ingest.tables import PARTITIONED_BY
 from tests.conftest import Pipeline
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 
 def eventually(true: Callable[[], bool], within_s: float) -> bool:
