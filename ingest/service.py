@@ -102,6 +102,7 @@ class Service:
         self._evidence: list[Rejected] = []  # of bodies that could not be read
         self._client = Client(settings, exchange, quarantine=self._evidence.append)
         self._running: set[Poll] = set()
+        self._failing: set[Poll] = set()
         self._failed: deque[str] = deque(maxlen=100)
         self._silent_until: datetime | None = None
 
@@ -213,12 +214,18 @@ class Service:
                 await self._fall_silent(error)
             else:
                 poller.stale |= isinstance(error, BadRequest) or poll.endpoint == "exchangeInfo"
-                name = {"endpoint": poll.endpoint, "symbol": poll.symbol}
-                log.warning("a poll failed", **name, reason=str(error))
+                self._tell_failure(poll, error)
             return False
+        self._failing.discard(poll)
         await self._spool.put(fetched.batch, fetched.size)
         await self._speak_again()
         return True
+
+    def _tell_failure(self, poll: Poll, error: ExchangeError) -> None:
+        """A line when a poll begins to fail, not each time that it fails again."""
+        tell = log.debug if poll in self._failing else log.warning
+        tell("a poll fails", endpoint=poll.endpoint, symbol=poll.symbol, reason=str(error))
+        self._failing.add(poll)
 
     async def _fall_silent(self, error: Banned | RegionRefused) -> None:
         """Say once that the exchange wants silence, and until when."""
