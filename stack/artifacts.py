@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import re
 import shutil
 import subprocess
@@ -142,17 +143,29 @@ def _place(fetched: Path, artifacts: Path) -> None:
     plugin = fetched / "debezium"
     for archive in plugin.glob("*.tar.gz"):
         with tarfile.open(archive) as tar:
-            tar.extractall(plugin, filter="data")
+            _unpack(tar, plugin)
         archive.unlink()
     (bundle,) = fetched.glob("postgres-linux-*/*.jar")
     postgres = fetched / "postgres"
     with zipfile.ZipFile(bundle) as jar:
         (member,) = (name for name in jar.namelist() if name.endswith(".txz"))
         with jar.open(member) as packed, tarfile.open(fileobj=packed, mode="r:xz") as tar:
-            tar.extractall(postgres, filter="tar")  # keeps the programs executable
+            _unpack(tar, postgres)
     for name in ("kafka", "debezium", "cassandra", "postgres"):
         shutil.rmtree(artifacts / name, ignore_errors=True)
         (fetched / name).rename(artifacts / name)
+
+
+def _unpack(archive: tarfile.TarFile, target: Path) -> None:
+    """Unpack an archive that was checked; everything belongs to us, not to its builder's uid.
+
+    Python 3.11.2 (Debian 12) has no extraction filters yet, so the members are cleaned here.
+    """
+    archive.extraction_filter = lambda member, _path: member  # from 3.12 on, one must be named
+    for member in archive:
+        member.uid, member.gid, member.uname, member.gname = os.getuid(), os.getgid(), "", ""
+        member.mode &= 0o755
+        archive.extract(member, target)
 
 
 @contextmanager
