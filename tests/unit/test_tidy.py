@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DATA_FOLDERS = ("cassandra", "debezium", "docs")
 HIDDEN_BUT_OURS = {".ci", ".github"}
 MAX_MODULE_LINES = 300
+MAX_TEST_MODULE_LINES = 450  # a test module is a list: long is not yet tangled
 MAX_FUNCTION_LINES = 60
 
 # One owner for each outside library (docs/architecture.md); tests may use any of them.
@@ -83,9 +84,10 @@ def is_test(path: Path) -> bool:
 
 
 def test_modules_stay_small() -> None:
-    """A module has at most 300 lines."""
-    long = {str(p): n for p in MODULES if (n := read(p).count("\n")) > MAX_MODULE_LINES}
-    assert long == {}
+    """A module has at most 300 lines, a test module 450."""
+    lines = {path: read(path).count("\n") for path in MODULES}
+    limit = {path: MAX_TEST_MODULE_LINES if is_test(path) else MAX_MODULE_LINES for path in MODULES}
+    assert {str(path): n for path, n in lines.items() if n > limit[path]} == {}
 
 
 def test_functions_stay_small() -> None:
