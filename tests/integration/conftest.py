@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +47,14 @@ class Replica:
 
     stack: Stack
     variables: dict[str, str]
-    generations: list[int] = field(default_factory=list)
 
     def next_generation(self) -> None:
-        """Go on in a generation that nothing was started in yet."""
-        self.generations.append(next(GENERATIONS))
-        self.variables["TIDEMARK_GENERATION"] = str(self.generations[-1])
-        self.variables["TIDEMARK_SINK_GROUP"] = f"sink-{self.generations[-1]}"
+        """Go on in a generation that nothing was started in yet; the last one ends."""
+        if "TIDEMARK_GENERATION" in self.variables:
+            self.end()
+        generation = next(GENERATIONS)
+        self.variables["TIDEMARK_GENERATION"] = str(generation)
+        self.variables["TIDEMARK_SINK_GROUP"] = f"sink-{generation}"
 
     @property
     def settings(self) -> CdcSettings:
@@ -92,13 +93,11 @@ class Replica:
             process.terminate()
             process.wait(20)
 
-    def discard(self) -> None:
-        """Remove the connectors and their slots, which would keep WAL."""
-        for generation in self.generations:
-            self.variables["TIDEMARK_GENERATION"] = str(generation)
-            with suppress(CdcError), ConnectClient(self.settings) as connect:
-                connect.delete()
-            self.drop_slot()
+    def end(self) -> None:
+        """Remove the connector and its slot, which would keep WAL; PostgreSQL has few."""
+        with suppress(CdcError), ConnectClient(self.settings) as connect:
+            connect.delete()
+        self.drop_slot()
 
     def drop_slot(self) -> None:
         """Drop this generation's slot once nobody uses it; harmless where there is none."""
@@ -135,5 +134,5 @@ def replica(stack: Stack, request: pytest.FixtureRequest) -> Iterator[Replica]:
     migrated = made.tidemark("migrate")
     assert migrated.returncode == 0, migrated.stderr
     with ExitStack() as cleanup:
-        cleanup.callback(made.discard)
+        cleanup.callback(made.end)
         yield made
