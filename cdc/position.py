@@ -109,7 +109,7 @@ class PartitionOrder:
         self._generation = generation
         self._stream_base = write_timestamp(generation, Phase.STREAM, 0, 0)
         self._transaction: int | None = None
-        self._ranks: dict[bytes, int] = {}
+        self._changes: dict[bytes, tuple[int, int]] = {}  # key → (its last rank, its last LSN)
         self._commit = 0
         self.oddities = Oddities()
 
@@ -124,18 +124,26 @@ class PartitionOrder:
         begins = origin.tx_id != self._transaction or origin.tx_id is None
         if begins:
             self._transaction = origin.tx_id
-            self._ranks.clear()
+            self._changes.clear()
         if previous:
             if previous < self._commit:
                 self.oddities.commits_backwards += 1
             self._commit = previous
-        rank = self._ranks.get(key, 0) + 1
-        self._ranks[key] = rank
+        position = max(previous, lsn)
+        rank = self._rank(key, lsn)
+        return self._stream_base | position << POSITION_SHIFT | rank, begins
+
+    def _rank(self, key: bytes, lsn: int) -> int:
+        """Count a change of a key; one that Connect sends again never outranks a later one."""
+        rank, last = self._changes.get(key, (0, 0))
+        if lsn < last:  # inside a transaction the LSNs of a key only rise
+            return 1
+        rank += 1
+        self._changes[key] = rank, lsn
         if rank > MAX_RANK:
             self.oddities.rank_overflows += 1
-            rank = MAX_RANK
-        position = max(previous, lsn)
-        return self._stream_base | position << POSITION_SHIFT | rank, begins
+            return MAX_RANK
+        return rank
 
     def take_oddities(self) -> Oddities:
         """What was counted since the last call."""
@@ -144,6 +152,6 @@ class PartitionOrder:
 
     def _place_snapshot_row(self, origin: Origin, lsn: int) -> int:
         self._transaction = None
-        self._ranks.clear()
+        self._changes.clear()
         phase = Phase.SNAPSHOT if origin.initial else Phase.STREAM
         return write_timestamp(self._generation, phase, lsn, 0)

@@ -238,7 +238,7 @@ def test_good_events_around_a_bad_one_pass() -> None:
     assert len(writes) == 4
     assert [offset for offset, _ in caught.rejects] == [1]
     assert caught.lane.seen == {"c": 2, "undecodable": 1, "tombstone": 1}
-    assert not caught.lane.watermark.settled()()
+    assert not caught.lane.watermark.settled()
 
 
 def test_an_event_without_a_key_is_a_dead_letter() -> None:

@@ -100,6 +100,16 @@ def test_a_boundary_is_where_a_transaction_begins() -> None:
     assert begins == [True, False, True, True]
 
 
+def test_a_transaction_that_is_sent_again_never_goes_back() -> None:
+    """Connect restarted in its middle: the run goes on in the log, its beginning comes twice."""
+    order = PartitionOrder(1)
+    changes = [streamed(lsn, previous=1200) for lsn in (800, 808, 816)]
+    first = [order.place(each, b"k")[0] for each in changes]
+    again = [order.place(each, b"k")[0] for each in (*changes, streamed(824, previous=1200))]
+    assert max(again[:2]) < first[2], "an older version would show again"
+    assert first[2] < again[2] < again[3]
+
+
 def test_reading_again_from_a_boundary_gives_the_same_timestamps() -> None:
     """A restarted sink writes exactly what it wrote."""
     events = [
