@@ -118,7 +118,7 @@ def _second_candles(market: Market, listing: Listing, seconds: Ints, now_us: int
     run = market.trades(listing, first_id, market.trade_count(listing, min(end, now_us)))
     if run is None:
         earlier = market.last(listing, begin).price if first_id else 0
-        price = earlier or market.price_before(listing, listing.listed, now_us)
+        price = earlier or market.price_before(listing, listing.listed)
         return candles.flat(price, np.full(len(seconds), first_id))
     row_of_trade = run.at_us // SECOND_US - seconds[0]
     starts = np.flatnonzero(np.diff(row_of_trade, prepend=-1))

@@ -16,8 +16,7 @@ from simulator.candles import DAY, Candles
 from simulator.catalogue import DEFAULT_TRADES_PER_SECOND, Listing, catalogue
 from simulator.trades import MINUTE_US, Trades
 
-_CACHED_DAYS = 64  # of minute candles, about 110 KB each, anywhere in the past
-_RECENT_DAYS = 1200  # today and yesterday of every symbol, which a long backfill must not evict
+_CACHED_DAYS = 256  # of minute candles, about 110 KB each
 _CACHED_CHUNKS = 2000  # of trades, mostly below 100 KB
 _CHUNK_TRADES = 2000  # aimed at
 _FAR_CHUNKS = 8  # a wider range is drawn at once instead of chunk by chunk
@@ -41,8 +40,7 @@ class Market:
         self.seed = seed
         self.trades_per_second = trades_per_second
         self.listings = catalogue(seed, trades_per_second)
-        self._past_day = lru_cache(maxsize=_CACHED_DAYS)(self._draw_day)
-        self._recent_day = lru_cache(maxsize=_RECENT_DAYS)(self._draw_day)
+        self._day = lru_cache(maxsize=_CACHED_DAYS)(self._draw_day)
         self._whole_day = lru_cache(maxsize=1_000_000)(self._merge_day)
         self._chunk = lru_cache(maxsize=_CACHED_CHUNKS)(self._draw_chunk)
         self._trade = lru_cache(maxsize=_CACHED_CHUNKS)(self._draw_trade)
@@ -113,8 +111,8 @@ class Market:
         """Minute candles start … end − 1; the current minute as it is so far."""
         current = now_us // MINUTE_US
         if end <= current:
-            return self._days(listing, start, end, now_us)
-        parts = [self._days(listing, start, current, now_us)] if start < current else []
+            return self._days(listing, start, end)
+        parts = [self._days(listing, start, current)] if start < current else []
         return candles.joined([*parts, self.forming(listing, now_us)])
 
     def daily(self, listing: Listing, day: int) -> Candles:
@@ -132,22 +130,18 @@ class Market:
             end = int(chunk.at_us.searchsorted(now_us, side="right"))
         if chunk is not None and start < end:
             return trades.summed(chunk.part(start, end), np.array([0]))
-        price = self.price_before(listing, minute, now_us)
+        price = self.price_before(listing, minute)
         return candles.flat(price, np.array([before + start]))
 
-    def price_before(self, listing: Listing, minute: int, now_us: int) -> int:
+    def price_before(self, listing: Listing, minute: int) -> int:
         """Ticks of the last trade before a minute, the first price of all where there was none."""
-        day = self._block(listing, (minute - 1) // DAY, now_us)
+        day = self._day(listing.symbol, (minute - 1) // DAY)
         return int(day.close[(minute - 1) % DAY])
 
-    def _block(self, listing: Listing, day: int, now_us: int) -> Candles:
-        recent = day >= now_us // MINUTE_US // DAY - 1
-        return (self._recent_day if recent else self._past_day)(listing.symbol, day)
-
-    def _days(self, listing: Listing, start: int, end: int, now_us: int) -> Candles:
+    def _days(self, listing: Listing, start: int, end: int) -> Candles:
         parts = []
         for day in range(start // DAY, (end - 1) // DAY + 1):
-            block = self._block(listing, day, now_us)
+            block = self._day(listing.symbol, day)
             parts.append(block.part(max(start - day * DAY, 0), min(end - day * DAY, DAY)))
         return candles.joined(parts)
 

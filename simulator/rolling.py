@@ -12,12 +12,15 @@ from functools import lru_cache
 import numpy as np
 
 from simulator import candles
-from simulator.candles import DAY
+from simulator.candles import DAY, Candles
 from simulator.catalogue import Listing
 from simulator.market import Last, Market
 from simulator.trades import MINUTE_US
 
 DAY_US = DAY * MINUTE_US
+_HOUR = 60
+_KEPT_SUMS = 2048  # this minute and the next of every symbol
+_KEPT_WINDOWS = 1200  # this hour and, at its end, the next of every symbol; 120 KB each
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,8 @@ class RollingWindow:
 
     def __init__(self, market: Market) -> None:
         self._market = market
-        self._closed_minutes = lru_cache(maxsize=2048)(self._sum)
+        self._closed_minutes = lru_cache(maxsize=_KEPT_SUMS)(self._sum)
+        self._window = lru_cache(maxsize=_KEPT_WINDOWS)(self._draw_window)
 
     def statistics(self, listing: Listing, now_us: int) -> Statistics:
         """The 24 hours until now."""
@@ -97,10 +101,11 @@ class RollingWindow:
 
     def _sum(self, symbol: str, minute: int) -> _Closed:
         listing = self._market.listings[symbol]
+        hour = minute // _HOUR
+        window = self._window(symbol, hour)
+        first = _window_start(hour)
         start = max(minute - DAY, listing.listed)
-        ended_us = minute * MINUTE_US
-        minutes = self._market.minutes(listing, start, minute, ended_us)
-        total = candles.merged(minutes, np.array([0]))
+        total = candles.merged(window.part(start - first, minute - first), np.array([0]))
         trades = int(total.trades[0])
         return _Closed(
             open=int(total.open[0]) if trades else 0,
@@ -110,8 +115,18 @@ class RollingWindow:
             quote=int(total.quote[0]),
             trades=trades,
             end_id=int(total.first_id[0]) + trades,
-            previous_close=self._market.price_before(listing, start, ended_us),
+            previous_close=int(window.close[start - 1 - first]),
         )
+
+    def _draw_window(self, symbol: str, hour: int) -> Candles:
+        """The minutes that the windows of one hour are made of, and one before them."""
+        start, end = _window_start(hour), (hour + 1) * _HOUR
+        market = self._market
+        return candles.minute_candles(market.seed, market.listings[symbol], start, end)
+
+
+def _window_start(hour: int) -> int:
+    return hour * _HOUR - DAY - 1
 
 
 def _dead(last: Last, closed_us: int) -> Statistics:

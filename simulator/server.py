@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 import structlog
 from aiohttp import web
 
-from simulator import control, pages
+from simulator import control, metrics, pages
 from simulator.clock import Clock
 from simulator.corruption import corrupted
 from simulator.endpoints import ENDPOINTS, Endpoint
@@ -105,7 +106,7 @@ class Server:
         except DroppedError:
             answer = Answer(0, "")
         used = self.limits.used(address, now_s)
-        self.journal.note(
+        self._note(
             Request(
                 at_ms=int(now_s * 1000),
                 address=address,
@@ -117,9 +118,16 @@ class Server:
                 while_blocked=was_blocked,
                 fault=",".join(rule.id for rule in rules),
                 took_ms=round((time.perf_counter() - started) * 1e3, 3),
-            )
+            ),
         )
         return await _send(http, answer, used)
+
+    def _note(self, request: Request) -> None:
+        self.journal.note(request)
+        path = request.path if request.path in ENDPOINTS else "other"
+        metrics.REQUESTS.labels(path, str(request.status)).inc()
+        if request.fault:
+            metrics.FAULTS.inc()
 
     async def _answer(
         self,
@@ -164,6 +172,8 @@ class Server:
         task = asyncio.create_task(self._draw_ahead())
         yield
         task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
     async def _draw_ahead(self) -> None:
         market, rolling = self.exchange.market, self.exchange.rolling

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import WSMsgType, web
 
-from simulator import pages
+from simulator import metrics, pages
 from simulator.corruption import corrupted
 from simulator.faults import (
     Cut,
@@ -31,6 +31,7 @@ from simulator.faults import (
     Rule,
     Silence,
 )
+from simulator.journal import Request
 from simulator.rest import Moment
 from simulator.subscriptions import Subscriptions
 
@@ -109,6 +110,7 @@ class Connection:
 
     async def _say_news(self) -> None:
         for name, symbol, events in self._subscriptions.news(self._moment()):
+            metrics.EVENTS.inc(len(events))
             for event in await self._through_faults(name, symbol, events):
                 await self._socket.send_str(self._subscriptions.wrapped(name, event))
 
@@ -205,11 +207,31 @@ class Sockets:
                         status=page.status, text=page.body, content_type=page.media_type
                     )
         connection = Connection(self._server, http)
+        self._note(http, rules)
         self._open.add(connection)
+        metrics.CONNECTIONS.set(len(self._open))
         try:
             return await connection.serve(rules)
         finally:
             self._open.discard(connection)
+            metrics.CONNECTIONS.set(len(self._open))
+
+    def _note(self, http: web.Request, rules: list[Rule]) -> None:
+        """An accepted connection stands in the log as an answer with status 101."""
+        self._server.journal.note(
+            Request(
+                at_ms=int(self._server.now_s() * 1000),
+                address=http.remote or "unknown",
+                path=http.path,
+                query=http.query_string,
+                status=101,
+                weight=0,
+                used_weight=0,
+                while_blocked=False,
+                fault=",".join(rule.id for rule in rules),
+                took_ms=0.0,
+            )
+        )
 
     async def _say_goodbye(self, app: web.Application) -> None:
         del app
