@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -36,7 +37,7 @@ def _in_one_line() -> Iterator[None]:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of lines.")
 def up(*, services_only: bool, as_json: bool) -> None:
     """Start everything and wait until data flows; harmless when it runs already."""
-    logs_setup.configure("up")
+    _only_warnings()
     settings = StackSettings()
     with _in_one_line():
         stages = Stages(settings, say=_quiet if as_json else click.echo)
@@ -148,6 +149,13 @@ def doctor(*, as_json: bool) -> None:
         )
     if stopping:
         raise SystemExit(1)
+
+
+def _only_warnings() -> None:
+    """The lines of `up` are its own; the driver's complaints are told by the stage that fails."""
+    logs_setup.configure("up")
+    logging.getLogger().setLevel(logging.WARNING)
+    logging.getLogger("cassandra").setLevel(logging.CRITICAL)
 
 
 def _quiet(_line: str) -> None:
