@@ -132,7 +132,9 @@ class AggregateTape:
 
     def _count_month(self, symbol: str, month: int) -> int:
         start = month * _MONTH
-        return int(_orders(self._market.listings[symbol], start, start + _MONTH).sum())
+        ids = ids_before(self._market.listings[symbol], np.arange(start, start + _MONTH + 1))
+        minutes_of = np.bincount(np.diff(ids))  # how many minutes have 0, 1, 2 … trades
+        return int((minutes_of * orders_in(np.arange(len(minutes_of)))).sum())
 
 
 def _orders(listing: Listing, start: int, end: int) -> Ints:

@@ -16,6 +16,7 @@ MINUTE_US = 60_000_000
 
 # Which trades of a fill, eight by eight, begin a taker order; the others fill the one before them.
 _ORDER_STARTS = np.array([True, True, True, False, True, True, False, False])
+_WEIGHT_UNIT = 1 << 16
 _ORDERS_BELOW = np.concatenate([[0], np.cumsum(_ORDER_STARTS)])
 
 
@@ -129,10 +130,13 @@ def _orders(count: Ints) -> Ints:
 
 
 def _split(total: Ints, count: Ints, fill: Ints, uniform: noise.Floats) -> Ints:
-    """Sizes ≥ 1 of the trades of each fill, heavy-tailed, that sum to the fill's lots."""
-    weight = np.cumsum(noise.heavy_tail(uniform))
+    """Sizes ≥ 1 of the trades of each fill, heavy-tailed, that sum to the fill's lots.
+
+    Weights are whole numbers, so that their sums do not depend on what was drawn along with them.
+    """
+    weight = np.cumsum((noise.heavy_tail(uniform) * _WEIGHT_UNIT).astype(np.int64))
     last = np.cumsum(count) - 1
-    below = np.concatenate([[0.0], weight[last[:-1]]])
+    below = np.concatenate([[0], weight[last[:-1]]])
     share = np.minimum((weight - below[fill]) / (weight[last] - below)[fill], 1.0)
     share[last] = 1.0
     spread = np.floor((total - count)[fill] * share).astype(np.int64)

@@ -259,6 +259,22 @@ def test_aggregates_are_contiguous_and_cover_their_trades(
     assert np.array_equal(again.first_trade, found.first_trade)
 
 
+def test_a_trade_is_the_same_in_a_long_run_and_alone() -> None:
+    """Sizes do not depend on what was drawn along with them, not by one lot in 10¹⁰."""
+    at = listing("DUSTUSDT")
+    start = NOW_US // MINUTE_US - 600
+    together = trades.trades_between(SEED, at, start, start + 600)
+    assert together is not None
+    for minute in range(start, start + 600, 7):
+        alone = trades.trades_between(SEED, at, minute, minute + 1)
+        assert alone is not None
+        row = alone.first_id - together.first_id
+        same_rows = together.part(row, row + len(alone))
+        assert np.array_equal(alone.lots, same_rows.lots)
+        assert np.array_equal(alone.price, same_rows.price)
+        assert np.array_equal(alone.at_us, same_rows.at_us)
+
+
 def test_another_seed_is_another_market() -> None:
     """The seed is what makes two markets the same."""
     other = Market(SEED + 1, 20.0)
@@ -334,3 +350,31 @@ def test_a_quiet_minute_is_flat_at_the_last_price() -> None:
     for column in (minutes.open, minutes.high, minutes.low, minutes.close):
         assert np.array_equal(column[empty], minutes.close[empty - 1])
     assert minutes.lots[empty].sum() == 0
+
+
+def opened(query: Query, symbol: str = "BTCUSDT") -> list[int]:
+    """Opening minutes of the klines that a query gives."""
+    found = klines(MARKET, listing(symbol), query, NOW_US)
+    return [] if found is None else (found.opened_us // MINUTE_US).tolist()
+
+
+def test_start_gives_the_oldest_end_the_newest_and_neither_the_latest() -> None:
+    """As on the exchange: what `limit` cuts away depends on which ends are given."""
+    minute, now = INTERVALS["1m"], NOW_US // MINUTE_US
+    start_us, end_us = (now - 100) * MINUTE_US, (now - 50) * MINUTE_US
+    assert opened(Query(minute, 3)) == [now - 2, now - 1, now]
+    assert opened(Query(minute, 3, start_us=start_us)) == [now - 100, now - 99, now - 98]
+    assert opened(Query(minute, 3, end_us=end_us)) == [now - 52, now - 51, now - 50]
+    assert opened(Query(minute, 3, start_us=start_us, end_us=end_us))[0] == now - 100
+    assert len(opened(Query(minute, 1000, start_us=start_us, end_us=end_us))) == 51
+    assert opened(Query(minute, 5, start_us=start_us + 1))[0] == now - 99
+    assert opened(Query(minute, 5, start_us=end_us, end_us=start_us)) == []
+    assert opened(Query(minute, 5, start_us=NOW_US + 1)) == []
+
+
+def test_months_open_on_their_first_day_and_weeks_on_mondays() -> None:
+    """The uneven intervals keep to the calendar."""
+    for start in opened(Query(INTERVALS["1M"], 20)):
+        assert datetime.fromtimestamp(start * 60, UTC).day == 1
+    for start in opened(Query(INTERVALS["1w"], 20)):
+        assert datetime.fromtimestamp(start * 60, UTC).weekday() == 0
