@@ -278,6 +278,13 @@ def test_a_second_snapshot_in_a_generation_halts() -> None:
     assert isinstance(caught.lane.halted, LateSnapshot)
 
 
+def test_rows_of_an_aborted_attempt_at_the_snapshot_do_not_halt() -> None:
+    """They lie before the completed one's in the log, and are still unread after a restart."""
+    caught = Caught("prices", snapshot_lsn=8000)
+    assert len(caught.take(event("r", price(), snapshot="true", lsn=7992))) == 2
+    assert caught.lane.halted is None
+
+
 def test_a_heartbeat_carries_when_each_stage_had_it() -> None:
     """Its row holds the times, and the sink is told to mark when it became visible."""
     (write,) = Caught("heartbeat").take(event("c", {"source": "ingest", "beat_at": MOMENT}))
