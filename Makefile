@@ -27,8 +27,8 @@ up: setup  ## start everything and wait until data flows
 	@$(BIN)/tidemark up
 
 .PHONY: down
-down: setup  ## stop everything; data stays
-	@$(BIN)/tidemark down
+down:  ## stop everything; data stays
+	@if [ -x $(BIN)/tidemark ]; then $(BIN)/tidemark down; fi
 
 .PHONY: status
 status: setup  ## health, lag, rows on both sides, latency

@@ -169,9 +169,9 @@ def _prepare(
     settings: StackSettings, supervisor: Supervisor, name: str, progress: Progress
 ) -> None:
     state = supervisor.state(name)
-    if state.running:
+    if state.running and supervisor.knows(_MODULES[name].program(settings)):
         return
-    if state.state != "stopped":  # between two attempts: nothing may start while we prepare
+    if state.state != "stopped":  # changed settings, or between two attempts to start
         supervisor.halt(name)
     if name == postgres.NAME:
         processes.end(processes.of_cluster(settings))

@@ -138,13 +138,18 @@ class Supervisor:
         transport = SupervisorTransport(None, None, f"unix://{socket_path(self._settings)}")
         with contextlib.closing(transport):
             proxy = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport)
-            return getattr(proxy.supervisor, method)(*arguments)
+            try:
+                return getattr(proxy.supervisor, method)(*arguments)
+            except (OSError, HTTPException) as error:
+                raise SupervisorError(
+                    f"the supervisor does not answer ({error}); `tidemark up` starts it again"
+                ) from error
 
     def pid(self) -> int | None:
         """The daemon's pid; None where none answers."""
         try:
             return int(self._call("getPID"))
-        except (OSError, HTTPException, xmlrpc.client.Error):
+        except SupervisorError:
             return None
 
     def start(self) -> None:
@@ -169,12 +174,21 @@ class Supervisor:
                 raise SupervisorError(f"the supervisor does not start\n{tail(output, 10)}")
             time.sleep(0.1)
 
+    def _program_path(self, name: str) -> Path:
+        return self._settings.run / "programs" / f"{name}.conf"
+
+    def knows(self, program: Program) -> bool:
+        """Whether the program's file says what it would say now."""
+        path = self._program_path(program.name)
+        text = render_program(self._settings, program)
+        return path.is_file() and path.read_text(encoding="utf-8") == text
+
     def update(self, programs: Iterable[Program]) -> None:
         """Write these programs' files; a running one restarts only if its own file has changed."""
         write(config_path(self._settings), render(self._settings))
         for program in programs:
-            path = self._settings.run / "programs" / f"{program.name}.conf"
-            write(path, render_program(self._settings, program), private=True)
+            text = render_program(self._settings, program)
+            write(self._program_path(program.name), text, private=True)
         if self.pid() is None:
             return
         ((added, changed, removed),) = self._call("reloadConfig")
@@ -212,7 +226,7 @@ class Supervisor:
         """Every configured program, in the order of start; empty where no daemon answers."""
         try:
             told = self._call("getAllProcessInfo")
-        except (OSError, HTTPException, xmlrpc.client.Error):
+        except SupervisorError:
             return []
         return [_state(item) for item in told]
 

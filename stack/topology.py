@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from collections.abc import Mapping
@@ -13,6 +14,8 @@ from stack.settings import PROCESSES, StackSettings
 
 # The mark by which a process is known to be ours after a crash of its supervisor.
 MARK = "TIDEMARK_SUPERVISED_IN"
+# Hash of a service's configuration files: a program whose hash changes is restarted.
+CONFIGURATION = "TIDEMARK_CONFIGURATION"
 _COMMANDS = {"simulator": "simulate", "ingest": "ingest", "sink": "sink", "watch": "watch"}
 _SECRET_WORDS = ("PASSWORD", "TOKEN", "SECRET", "API_KEY")
 
@@ -30,6 +33,11 @@ class Program:
     stop_signal: str = "TERM"
     stop_group: bool = True  # PostgreSQL's children must not get its signal
     stop_wait_s: int = 30
+
+
+def configuration(*texts: str) -> dict[str, str]:
+    """Environment that changes when one of these texts does."""
+    return {CONFIGURATION: hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]}
 
 
 def own_process(

@@ -8,7 +8,7 @@ from pathlib import Path
 from stack import java, probes
 from stack.files import CONFIG, write
 from stack.settings import StackSettings
-from stack.topology import Program
+from stack.topology import Program, configuration
 
 NAME = "cassandra"
 
@@ -88,6 +88,7 @@ def program(settings: StackSettings) -> Program:
             main=("org.apache.cassandra.service.CassandraDaemon",),
         ),
         order=30,
+        environment=configuration(render(settings)),
         directory=settings.run,
         stop_wait_s=60,
     )

@@ -9,7 +9,7 @@ from runtime.settings import PROJECT_ROOT
 from stack import java, probes
 from stack.files import CONFIG, connect_secrets, write
 from stack.settings import StackSettings
-from stack.topology import Program
+from stack.topology import Program, configuration
 
 NAME = "connect"
 WORKER = PROJECT_ROOT / "debezium" / "connect-distributed.properties"
@@ -33,6 +33,7 @@ def program(settings: StackSettings) -> Program:
             ),
         ),
         order=40,
+        environment=configuration(render(settings)),
         stop_wait_s=30,
     )
 

@@ -11,7 +11,7 @@ from stack import java, probes
 from stack.errors import ServiceError
 from stack.files import CONFIG, write
 from stack.settings import StackSettings
-from stack.topology import Program
+from stack.topology import Program, configuration
 
 NAME = "kafka"
 
@@ -54,6 +54,7 @@ def program(settings: StackSettings) -> Program:
             main=("kafka.Kafka", str(_properties(settings))),
         ),
         order=20,
+        environment=configuration(render(settings)),
         stop_wait_s=60,
     )
 

@@ -14,7 +14,7 @@ from stack import accounts, probes, scram
 from stack.errors import ServiceError
 from stack.files import CONFIG, POSTGRES_ADMIN, POSTGRES_ROLES, write
 from stack.settings import StackSettings
-from stack.topology import Program
+from stack.topology import Program, configuration
 
 NAME = "postgres"
 MAJOR = "18"
@@ -59,8 +59,8 @@ def prepare(settings: StackSettings) -> None:
     _make_folders(settings)
     if not (data / "PG_VERSION").is_file():
         _initdb(settings)
-    for name in ("postgresql.conf", "pg_hba.conf"):
-        write(home(settings) / name, (CONFIG / name).read_text(encoding="utf-8"))
+    for name, text in _files().items():
+        write(home(settings) / name, text)
     _make_roles_and_database(settings)
 
 
@@ -69,6 +69,7 @@ def program(settings: StackSettings) -> Program:
         name=NAME,
         command=(*_postgres(settings), *_server_options(settings)),
         order=10,
+        environment=configuration(settings.postgres_database, *_files().values()),
         user=accounts.postgres_user(settings.postgres_os_user) or "",
         directory=home(settings),
         stop_signal="INT",  # fast shutdown: sessions end, the WAL is flushed
@@ -93,6 +94,11 @@ def role_statements(passwords: dict[str, str]) -> list[str]:
             f"ALTER ROLE {role} {attributes} PASSWORD '{scram.verifier(passwords[role])}'"
         )
     return [*statements, "SELECT datname FROM pg_database"]
+
+
+def _files() -> dict[str, str]:
+    names = ("postgresql.conf", "pg_hba.conf")
+    return {name: (CONFIG / name).read_text(encoding="utf-8") for name in names}
 
 
 def _postgres(settings: StackSettings) -> tuple[str, ...]:

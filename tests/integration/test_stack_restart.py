@@ -114,6 +114,18 @@ def test_up_after_a_reboot_ignores_what_pid_files_say(mortal: Stack) -> None:
         stranger.wait()
 
 
+def test_changed_setting_restarts_only_what_it_concerns(mortal: Stack) -> None:
+    """Another database name makes that database; the same settings again change nothing."""
+    start_postgres(mortal)
+    first = Supervisor(mortal.settings).state("postgres").pid
+    start_postgres(mortal)
+    assert Supervisor(mortal.settings).state("postgres").pid == first
+    other = mortal.settings.model_copy(update={"postgres_database": "other"})
+    launcher.start_services(other, nothing, ["postgres"])
+    assert Supervisor(mortal.settings).state("postgres").pid != first
+    assert ask(Stack(other), "SELECT current_database()") == [("other",)]
+
+
 def test_two_ups_at_once_take_turns(mortal: Stack) -> None:
     """The second waits for the first; both end well and one PostgreSQL runs."""
     results: list[BaseException | None] = []
