@@ -38,15 +38,15 @@ class Status:
 def look() -> Status:
     """One look at everything."""
     settings = WatchSettings()
-    stack = StackSettings()
-    services = [] if stack.stack == "docker" else launcher.states(stack)
+    services = launcher.states(StackSettings())
     seen = take(settings)
+    if not any(service.running for service in services):
+        if _silent(seen):
+            nothing = Finding("tidemark", "nothing runs", "`tidemark up`")
+            return Status(snapshot=seen, services=services, findings=[nothing])
+        services = []  # what answers runs elsewhere: in containers, or on other machines
     simulated = IngestSettings().exchange == "simulator" or _venue(seen) == "simulator"
-    wrong = _stopped(services, simulated=simulated)
-    if not any(service.running for service in services) and _silent(seen):
-        wrong = [Finding("tidemark", "nothing runs", "`tidemark up`")]
-    else:
-        wrong += findings(seen, settings)
+    wrong = [*_stopped(services, simulated=simulated), *findings(seen, settings)]
     return Status(snapshot=seen, services=services, findings=wrong)
 
 
