@@ -157,10 +157,13 @@ def _open(settings: CdcSettings, role: str, password: str, keyspace: str | None)
         application_name=role,
     )
     try:
-        return cluster.connect(keyspace)
+        opened = cluster.connect()
+        if keyspace is not None:  # on its own, so that a keyspace that is not there is said so
+            opened.set_keyspace(keyspace)
     except Exception as error:
         cluster.shutdown()
         raise _in_our_words(error, settings, role, keyspace) from error
+    return opened
 
 
 def _in_our_words(

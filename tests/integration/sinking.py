@@ -9,7 +9,7 @@ import json
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -194,9 +194,15 @@ class CraftedLog:
             self.wait_applied()
 
     @contextmanager
-    def sink(self) -> Iterator[subprocess.Popen[bytes]]:
-        """A sink process for the length of a block."""
-        with self.replica.sink() as process:
+    def sink(self, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
+        """A sink process for the length of a block, with some TIDEMARK_* of its own."""
+        usual = self.replica.variables
+        self.replica.variables = usual | variables
+        with ExitStack() as running:
+            try:
+                process = running.enter_context(self.replica.sink())
+            finally:
+                self.replica.variables = usual
             yield process
 
     def delete_dead_letter_topic(self) -> None:
