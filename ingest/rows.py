@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Context, Decimal
 from hashlib import blake2b
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import msgspec
@@ -108,10 +109,10 @@ def newest(table: str, rows: Sequence[Row]) -> list[Row]:
 
     A closed candle goes before an open one, then the newest `as_of`, then the last in the list.
     """
-    key = [column.name for column in tables.metadata.tables[table].primary_key]
+    identity_of = attrgetter(*(column.name for column in tables.metadata.tables[table].primary_key))
     best: dict[tuple[Any, ...], Row] = {}
     for row in rows:
-        identity = tuple(getattr(row, name) for name in key)
+        identity = identity_of(row)
         rival = best.get(identity)
         if rival is None or _precedence(row) >= _precedence(rival):
             best[identity] = row

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -50,12 +50,24 @@ def copy(cursor: Cursor, prepared: Prepared, *, progress: BackfillProgress | Non
     counts: dict[str, int] = {}
     for table, rows in prepared.rows.items():
         cursor.execute(upserts.make_stage(table))
-        cursor.copy_expert(upserts.copy_to_stage(table), io.BytesIO(upserts.as_csv(table, rows)))
+        cursor.copy_expert(upserts.copy_to_stage(table), _Parts(upserts.as_csv(table, rows)))
         cursor.execute(upserts.from_stage(table))
         counts[table] = cursor.rowcount
     _set_aside(cursor, prepared.rejected)
     _save(cursor, progress)
     return Written(counts, len(prepared.rejected))
+
+
+class _Parts(io.RawIOBase):
+    """What COPY reads from: each read takes the next part, whatever its size."""
+
+    def __init__(self, parts: Iterator[bytes]) -> None:
+        super().__init__()
+        self._parts = parts
+
+    def read(self, _size: int = -1, /) -> bytes:
+        """The next part; empty at the end."""
+        return next(self._parts, b"")
 
 
 def _insert(cursor: Cursor, table: str, rows: Sequence[msgspec.Struct]) -> int:

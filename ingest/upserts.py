@@ -11,8 +11,9 @@ and not at all where nothing but `as_of` changes; a closed candle beats an open 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -23,6 +24,7 @@ from sqlalchemy.dialects.postgresql import Insert, insert
 
 from ingest.tables import metadata
 
+LINES = 500  # of a part of a COPY
 OURS = "ingested_at"  # the database's own clock
 _encoder = msgspec.json.Encoder()
 
@@ -77,15 +79,16 @@ def as_json(rows: Sequence[msgspec.Struct]) -> str:
     return _encoder.encode(rows).decode()
 
 
-def as_csv(table_name: str, rows: Sequence[msgspec.Struct]) -> bytes:
-    """Rows, at least one, as lines for COPY.
+def as_csv(table_name: str, rows: Sequence[msgspec.Struct]) -> Iterator[bytes]:
+    """Rows as lines for COPY, some hundreds at a time, so that the server reads while we write.
 
     A JSON array without its brackets is a line of CSV whose escape character is the backslash, as
     long as no text holds a control character (`ingest.admission`), and C code writes it.
     """
-    names = columns(metadata.tables[table_name])
-    lines = _encoder.encode_lines([[getattr(row, name) for name in names] for row in rows])
-    return lines[1:-2].replace(b"]\n[", b"\n")
+    values_of = attrgetter(*columns(metadata.tables[table_name]))
+    for start in range(0, len(rows), LINES):
+        lines = _encoder.encode_lines([values_of(row) for row in rows[start : start + LINES]])
+        yield lines[1:-2].replace(b"]\n[", b"\n") + b"\n"
 
 
 def columns(table: Table) -> list[str]:

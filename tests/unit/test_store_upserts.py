@@ -40,12 +40,21 @@ def test_neither_as_of_nor_ingested_at_is_a_change() -> None:
 def test_copied_lines_are_csv_with_backslash_escapes() -> None:
     """Quotes, backslashes, commas, brackets and any script survive JSON's quoting read as CSV."""
     symbols = ['A"B', "A\\B", "A,B", "[A],[B]", "币安人生USDT", "A]B"]
-    lines = upserts.as_csv("klines", [kline(symbol=symbol) for symbol in symbols]).decode()
+    parts = upserts.as_csv("klines", [kline(symbol=symbol) for symbol in symbols])
+    lines = b"".join(parts).decode()
     reader = csv.reader(io.StringIO(lines), escapechar="\\", doublequote=False)
     rows = list(reader)
     assert [row[1] for row in rows] == symbols
     assert rows[0][5:7] == ["67000.12", "67100.5"]
     assert rows[0][14] == "true"
+
+
+def test_copy_in_parts_loses_no_line() -> None:
+    """Each row is one line, whatever the size of the parts."""
+    count = 2 * upserts.LINES + 1
+    parts = list(upserts.as_csv("klines", [kline(minute) for minute in range(count)]))
+    assert len(parts) == 3
+    assert len(b"".join(parts).splitlines()) == count
 
 
 def test_json_keeps_every_digit() -> None:
