@@ -1,9 +1,9 @@
 """What is polled when: pure, in seconds of an injected monotonic clock.
 
 A poll of a group (an endpoint) comes due every `every_s` seconds; the members of a group are spread
-evenly over that time, so that ten symbols each five seconds are two requests a second and never ten
-at once. A tick that was missed is skipped: what counts is the newest state, and missed trades and
-candles are asked for by their ids and times.
+evenly over that time and the groups against each other, so that ten symbols each five seconds are
+two requests a second and never ten at once. A tick that was missed is skipped: what counts is the
+newest state, and missed trades and candles are asked for by their ids and times.
 """
 
 from __future__ import annotations
@@ -111,10 +111,10 @@ class Schedule:
         groups: dict[str, list[Poll]] = defaultdict(list)
         for poll in polls:
             groups[poll.endpoint].append(poll)
-        for group in groups.values():
+        for place, group in enumerate(groups.values()):
+            slot_s = group[0].every_s / len(group)
             for number, poll in enumerate(group):
-                first = start_s + poll.every_s * number / len(group)
-                self._push(first, poll)
+                self._push(start_s + slot_s * (number + place / len(groups)), poll)
 
     def next_due_s(self) -> float:
         """When the next poll is due; infinity where there is none."""

@@ -174,7 +174,10 @@ class Service:
         log.info("the schedule fits", weight_a_minute=round(needed), limit=limit, share=share)
 
     async def _one_round(self, poller: Poller, polls: list[Poll]) -> None:
-        await asyncio.gather(*(self._poll(poller, poll) for poll in polls if poller.wants(poll)))
+        """Each poll, one after another: after a ban not even one more request is on its way."""
+        for poll in polls:
+            if poller.wants(poll):
+                await self._poll(poller, poll)
 
     async def _poll_for_ever(
         self, tasks: asyncio.TaskGroup, poller: Poller, polls: list[Poll]

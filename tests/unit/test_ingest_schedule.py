@@ -55,6 +55,16 @@ def test_members_of_a_group_are_spread_and_never_come_in_a_burst() -> None:
         assert driven.next_due_s() == pytest.approx(second + 1)
 
 
+def test_groups_do_not_meet_on_the_same_tick() -> None:
+    """Endpoints with the same interval take turns, so a ban finds few requests on their way."""
+    names = ["trades", "depth", "klines", "ticker/price"]
+    polls = [Poll(endpoint=name, every_s=1, weight=1) for name in names]
+    driven = Schedule(polls, start_s=0)
+    assert [[poll.endpoint for poll in driven.due(n / 4)] for n in range(8)] == [
+        [name] for name in names * 2
+    ]
+
+
 def test_a_late_tick_is_skipped_not_piled_up() -> None:
     """After a pause of a minute each poll is due once, and then in its old rhythm."""
     driven = Schedule(symbols(2), start_s=0)
@@ -79,7 +89,7 @@ def test_each_poll_comes_as_often_as_it_should() -> None:
 def test_what_cannot_be_asked_again_comes_first() -> None:
     """Trades before statistics where both are due."""
     polls = schedule.plan(IngestSettings(symbols=("A",)))
-    names = [poll.endpoint for poll in Schedule(polls, start_s=0).due(0)]
+    names = [poll.endpoint for poll in Schedule(polls, start_s=0).due(3600)]
     assert names[0] == "trades"
     assert names[-1] == "exchangeInfo"
 
