@@ -1,7 +1,5 @@
 """Each hot query is served by its index: read from the plans on filled tables."""
 
-# ruff: noqa: S608 - statements are put together from names of our own tables
-
 from __future__ import annotations
 
 from collections.abc import Iterator

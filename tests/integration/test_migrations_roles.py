@@ -1,7 +1,5 @@
 """Every role tries every verb on every table, and everything that it must not do besides."""
 
-# ruff: noqa: S608 - statements are put together from names of our own tables
-
 from __future__ import annotations
 
 from collections.abc import Iterator
