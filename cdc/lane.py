@@ -23,8 +23,8 @@ Reject = Callable[[Message, Poison, Span], None]
 class Lane:
     """State of one partition: its order, its watermark, what it saw.
 
-    `snapshot_lsn` is the LSN of the generation's completed snapshot; snapshot rows of another one
-    halt the table.
+    `snapshot_lsn` is the LSN of the generation's completed snapshot, None where it is not known;
+    snapshot rows beyond it halt the table.
     """
 
     def __init__(

@@ -39,12 +39,12 @@ def run(settings: CdcSettings, shutdown: Shutdown) -> None:
     start = _patiently(partial(_begin, settings), shutdown)
     if start is None:
         return
-    _check_preflight(settings, shutdown)
     connection, generation, sink = start
     publisher = PositionsPublisher(lambda: connection.session, settings.sink_group)
-    _spare_the_collector()
-    log.info("the sink runs", generation=generation.generation, group=settings.sink_group)
     try:
+        _check_preflight(settings, shutdown)
+        _spare_the_collector()
+        log.info("the sink runs", generation=generation.generation, group=settings.sink_group)
         while not shutdown.requested:
             _step(settings, sink, connection, shutdown)
             publisher.offer(sink.positions)

@@ -63,7 +63,7 @@ class CdcSettings(KafkaEndpoint, ConnectEndpoint, CassandraEndpoint, PostgresEnd
     )
     pending_bytes: int = Field(default=64_000_000, ge=1_000_000)
     gather_ms: int = Field(
-        default=100, ge=0, description="longest wait of a small batch while there is a backlog"
+        default=250, ge=0, description="longest wait of a small batch while there is a backlog"
     )
     retry_first_ms: int = Field(default=100, ge=1)
     retry_last_ms: int = Field(default=10_000, ge=1)
