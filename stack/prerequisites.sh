@@ -15,7 +15,13 @@ missing="${missing-}"
 # services in containers need neither Java nor Maven
 if [ "${TIDEMARK_STACK-}" != docker ]; then
     java=$(version_of_java || true)
-    [ "${java:-0}" -ge 17 ] || missing="$missing java"
+    if [ "${java:-0}" -lt 17 ]; then
+        if [ -n "${JAVA_HOME-}" ]; then  # a package would not change what JAVA_HOME names
+            echo "JAVA_HOME=$JAVA_HOME holds no Java 17 or later; correct it or unset it" >&2
+            exit 1
+        fi
+        missing="$missing java"
+    fi
     artifacts="${TIDEMARK_ARTIFACTS_DIR:-${TIDEMARK_STATE_DIR:-.tidemark}/artifacts}"
     [ -f "$artifacts/stamp" ] || command -v mvn >/dev/null || missing="$missing maven"
 fi
@@ -42,8 +48,9 @@ if [ "$(id -u)" -ne 0 ]; then
     sudo -n true 2>/dev/null || allowed=no
 fi
 [ "$allowed" = no ] || $elevate apt-get -qq update
-packages=$(echo " $missing" | sed "s/ java/ $(newest_java)/")
-install="apt-get install -y --no-install-recommends$packages"
+packages=$(echo " $missing" | sed -e "s/ java/ $(newest_java)/" -e 's/^ */ /')
+# --no-upgrade: what is installed may be in use by services that run
+install="apt-get install -y --no-install-recommends --no-upgrade$packages"
 if [ "$allowed" = no ]; then
     echo "missing:$packages; install with: sudo $install" >&2
     exit 1

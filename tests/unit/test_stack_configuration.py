@@ -63,7 +63,9 @@ def test_connect_file_has_every_placeholder_filled(settings: StackSettings) -> N
     assert [value for value in told.values() if "${" in value] == []
     assert told["bootstrap.servers"] == settings.kafka_bootstrap
     assert told["listeners"] == "http://127.0.0.1:18083"
-    assert told["config.providers.directory.param.allowed.paths"] == str(settings.secrets / "connect")
+    assert told["config.providers.directory.param.allowed.paths"] == str(
+        settings.secrets / "connect"
+    )
     assert told["connector.client.config.override.policy"] == "None"
 
 
