@@ -35,13 +35,14 @@ def apply(settings: CdcSettings, wait_s: float = 60.0) -> Applied:
     """Make the generation's connector run; harmless when it does already.
 
     PreflightRefused where it must not, TopicMismatch, ConnectorNotRunning with the task's reason
-    where it does not come up within `wait_s`, Unreachable, AccessDenied.
+    where it does not come up within `wait_s`, SchemaMismatch, Unreachable, AccessDenied.
     """
     with (
         ConnectClient(settings) as connect,
         SourceDatabase(settings) as source,
         keyspace.session(settings, Role.SINK) as session,
     ):
+        keyspace.check_migrated(session)
         connect.wait_ready(CONNECT_PATIENCE_S)
         facts = preflight.gather(settings, source, connect, session)
         preflight.refuse(facts)

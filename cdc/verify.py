@@ -58,7 +58,8 @@ def verify(
 ) -> Report:
     """Compare target tables (all by default; a source's name stands for each of its targets).
 
-    Errors: KeyError of an unknown table, FenceTimeout, Unreachable, AccessDenied.
+    Errors: KeyError of an unknown table, FenceTimeout, SchemaMismatch, Unreachable,
+    AccessDenied.
     """
     routes = routes_named(tables)
     with ExitStack() as stack:
@@ -86,6 +87,7 @@ def open_stores(settings: CdcSettings, stack: ExitStack) -> Stores:
     source = stack.enter_context(SourceDatabase(settings))
     session = keyspace.connect(settings, Role.READER)
     stack.callback(session.cluster.shutdown)
+    keyspace.check_migrated(session)
     connect = stack.enter_context(ConnectClient(settings))
     topics = stack.enter_context(Topics(settings))
     names = [topic_of(each.table, settings.generation) for each in SOURCES]

@@ -7,12 +7,15 @@ import logging
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
+from cdc.connector import ConnectClient
+from cdc.errors import CdcError
+from cdc.settings import CdcSettings
 from cli.startup import Stages, StartupFailed, simulator_port
 from runtime import logs as logs_setup
 from stack import docker, launcher
@@ -72,6 +75,15 @@ def down(*, delete_data: bool, yes: bool) -> None:
         if delete_data:
             launcher.delete_data(settings)
     click.echo(f"Stopped after {time.monotonic() - began:.1f} s; no process is left")
+
+
+def _stop_connector() -> None:
+    """Connect would start it again by itself, before `up` has looked whether the slot was moved.
+
+    Where Connect does not answer there is nothing to stop.
+    """
+    with suppress(CdcError), ConnectClient(CdcSettings()) as connect:
+        connect.stop()
 
 
 @click.command()
