@@ -130,13 +130,14 @@ def test_no_more_batches_are_in_flight_than_allowed() -> None:
     bench = Bench(batches_in_flight=2, batch_rows=1, pending_rows=5)
     bench.add(4)
     assert len(bench.wire.sent) == bench.writer.in_flight == 2
-    assert not bench.writer.full
+    fullness = [bench.writer.full]
     bench.add(1)
-    assert bench.writer.full
+    fullness.append(bench.writer.full)
     bench.wire.answer()
     bench.writer.pump()
+    fullness.append(bench.writer.full)
     assert len(bench.wire.sent) == 2
-    assert not bench.writer.full
+    assert fullness == [False, True, False]
 
 
 def test_a_sender_that_raises_is_a_failed_write() -> None:
