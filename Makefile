@@ -59,9 +59,9 @@ test-faults: setup  ## kill every process while data flows
 	$(BIN)/pytest tests/faults
 
 .PHONY: bench
-bench: setup  ## measure speed and size
+bench: setup  ## measure speed and size, write docs/benchmarks.md
 	@sh stack/prerequisites.sh
-	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m tests.benchmarks --write
 
 .PHONY: lock
 lock: setup  ## write requirements and checksums anew from their sources

@@ -81,7 +81,9 @@ class LogReader:
         self._unknown: set[str] = set()
         self._paused = False
         self._halted: set[Partition] = set()
-        self._consumer = Consumer(_configuration(settings), logger=logging.getLogger("librdkafka"))
+        self._not_committed: set[Partition] = set()
+        configuration = _configuration(settings) | {"on_commit": self._commit_answered}
+        self._consumer = Consumer(configuration, logger=logging.getLogger("librdkafka"))
         self._consumer.subscribe(
             sorted(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
         )
@@ -100,7 +102,7 @@ class LogReader:
         return [each for each in (first, *rest) if self._good(each)]
 
     def commit(self, offsets: Offsets, *, wait: bool = False) -> None:
-        """Commit next offsets. What cannot be committed now is committed by a later call."""
+        """Commit next offsets; `take_not_committed` tells later what must be tried again."""
         wanted = [TopicPartition(topic, number, at) for (topic, number), at in offsets.items()]
         if not wanted:
             return
@@ -111,6 +113,12 @@ class LogReader:
                 self._consumer.commit(offsets=wanted, asynchronous=True)
         except KafkaException as error:
             log.warning("offsets are not committed yet", error=error.args[0].name())
+            self._not_committed.update(offsets)
+
+    def take_not_committed(self) -> set[Partition]:
+        """Partitions whose commit failed since the last call."""
+        taken, self._not_committed = self._not_committed, set()
+        return taken
 
     def pause(self) -> None:
         """Fetch nothing, yet stay in the group."""
@@ -150,6 +158,10 @@ class LogReader:
     def close(self) -> None:
         """Leave the group."""
         self._consumer.close()
+
+    def _commit_answered(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        failed = [each for each in partitions if error is not None or each.error is not None]
+        self._not_committed.update((each.topic, each.partition) for each in failed)
 
     def _good(self, message: Message) -> bool:
         error = message.error()

@@ -217,6 +217,8 @@ class Sink:
     def _settle(self) -> None:
         """Take acknowledgements up, commit, show metrics."""
         due = {}
+        for partition in self._reader.take_not_committed():
+            self._committed.pop(partition, None)
         for partition, lane in self._lanes.items():
             lane.watermark.advance()
             committable = lane.watermark.committable

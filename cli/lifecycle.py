@@ -18,6 +18,7 @@ from cdc.errors import CdcError
 from cdc.settings import CdcSettings
 from cli.startup import Stages, StartupFailed, simulator_port
 from runtime import logs as logs_setup
+from runtime.settings import SettingsError
 from stack import docker, launcher
 from stack import doctor as physician
 from stack.errors import StackError
@@ -68,6 +69,7 @@ def down(*, delete_data: bool, yes: bool) -> None:
         click.confirm(f"Delete all data below {settings.state_dir}?", abort=True)
     began = time.monotonic()
     with _in_one_line(), launcher.locked(settings, click.echo):
+        _stop_connector()
         launcher.stop(settings, click.echo)
         if docker.choose(settings).name == "docker":
             every = ["--profile", "processes", "--profile", "simulator"]
@@ -82,7 +84,7 @@ def _stop_connector() -> None:
 
     Where Connect does not answer there is nothing to stop.
     """
-    with suppress(CdcError), ConnectClient(CdcSettings()) as connect:
+    with suppress(CdcError, SettingsError), ConnectClient(CdcSettings()) as connect:
         connect.stop()
 
 
