@@ -51,7 +51,7 @@ check: setup  ## lint, format, types, imports, the tree's own rules
 .PHONY: test
 test: check  ## check, then unit and integration tests on a real stack, with coverage
 	@sh stack/prerequisites.sh
-	$(BIN)/pytest --cov tests/unit tests/integration
+	$(BIN)/pytest tests/unit tests/integration --cov
 
 .PHONY: test-faults
 test-faults: setup  ## kill every process while data flows

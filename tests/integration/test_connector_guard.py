@@ -87,7 +87,7 @@ def test_a_password_that_stops_working_shows_with_its_reason(replica: Replica) -
     """The task has FAILED though the connector says RUNNING; the right password heals it."""
     replica.next_generation()
     right = replica.settings.secret_path(Role.CDC)
-    folder = right.parent / "rotating"
+    folder = right.parent / "connect" / "rotating"  # Connect may read nothing outside it
     folder.mkdir(exist_ok=True)
     folder.chmod(0o755)
     secret: Path = folder / right.name
