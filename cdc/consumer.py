@@ -45,7 +45,7 @@ def start_offset(partition: Partition, extent: Extent) -> int:
     if start > extent.high:
         raise TopicRecreated(
             f"{name} ends at {extent.high}, but {start} is committed: the topic was made anew; "
-            "raise the generation and take a new snapshot (docs/runbook.md)"
+            "raise the generation: docs/runbook.md, chapter topic_recreated"
         )
     if start >= extent.low:
         return start
@@ -53,7 +53,7 @@ def start_offset(partition: Partition, extent: Extent) -> int:
         return extent.low
     raise RetentionPassed(
         f"Kafka dropped events of {name} before they were applied (next {start}, oldest kept "
-        f"{extent.low}); raise the generation and take a new snapshot (docs/runbook.md)"
+        f"{extent.low}); raise the generation: docs/runbook.md, chapter retention_passed"
     )
 
 
@@ -171,7 +171,7 @@ class LogReader:
         if code == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 - librdkafka's own codes are named so
             raise RetentionPassed(
                 f"Kafka no longer has the next event of {message.topic()}[{message.partition()}]; "
-                "raise the generation and take a new snapshot (docs/runbook.md)"
+                "raise the generation: docs/runbook.md, chapter retention_passed"
             )
         if code == KafkaError.UNKNOWN_TOPIC_OR_PART:
             topic = str(message.topic())

@@ -103,7 +103,8 @@ class Truncated(HaltTable):
     def __init__(self, table: str) -> None:
         super().__init__(
             table,
-            f"{table} was truncated in PostgreSQL; its replication halts, see docs/runbook.md",
+            f"{table} was truncated in PostgreSQL; its replication halts; "
+            "docs/runbook.md, chapter table_halted",
         )
 
 
@@ -114,7 +115,7 @@ class LateSnapshot(HaltTable):
         super().__init__(
             table,
             f"{table}: rows of a second snapshot in generation {generation}; "
-            "a new snapshot needs a new generation",
+            "a new snapshot needs a new generation; docs/runbook.md, chapter table_halted",
         )
 
 

@@ -1,7 +1,7 @@
 """What ingestion says about itself on TIDEMARK_INGEST_METRICS_PORT (default 19101).
 
 `tidemark status` reads tidemark_ingest_ban_until_seconds, …_ban_status, …_quarantined_total,
-…_last_write_seconds, …_spool_bytes and …_used_weight.
+…_last_write_seconds, …_spool_bytes, …_used_weight and …_failing_polls.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ WRITE_FAILURES = Counter(f"{_NAME}_write_failures_total", "Transactions to be tr
 LAST_WRITE = Gauge(f"{_NAME}_last_write_seconds", "When the last transaction ended, Unix time")
 SPOOL_BYTES = Gauge(f"{_NAME}_spool_bytes", "Answers that wait for PostgreSQL")
 SPOOL_BATCHES = Gauge(f"{_NAME}_spool_batches", "Batches that wait for PostgreSQL")
+FAILING_POLLS = Gauge(
+    f"{_NAME}_failing_polls", "Polls that fail, from their second failure in a row", ("endpoint",)
+)
 SKIPPED = Counter(f"{_NAME}_skipped_polls_total", "Polls left out, by reason", ("reason",))
 GAPS = Counter(f"{_NAME}_gaps_total", "Holes in a stream, by stream and state", ("stream", "state"))
 POLLED_SYMBOLS = Gauge(f"{_NAME}_polled_symbols", "Watched symbols that are TRADING")

@@ -27,6 +27,7 @@ from ingest.candles import Candles
 from ingest.catalogue import Catalogue
 from ingest.errors import BadRequest, Banned, ExchangeError, RegionRefused, StoreError
 from ingest.exchange import Exchange, choose
+from ingest.failing import Failing
 from ingest.polling import Market, Poller
 from ingest.schedule import Poll, Schedule
 from ingest.settings import IngestSettings
@@ -102,7 +103,7 @@ class Service:
         self._evidence: list[Rejected] = []  # of bodies that could not be read
         self._client = Client(settings, exchange, quarantine=self._evidence.append)
         self._running: set[Poll] = set()
-        self._failing: set[Poll] = set()
+        self._failing = Failing()
         self._failed: deque[str] = deque(maxlen=100)
         self._silent_until: datetime | None = None
 
@@ -200,6 +201,7 @@ class Service:
         """Start a poll, unless its symbol rests or its last round is still under way."""
         if not poller.wants(poll):
             metrics.SKIPPED.labels("not trading").inc()
+            self._tell_over(poll)
         elif poll in self._running:
             metrics.SKIPPED.labels("still running").inc()
         else:
@@ -219,16 +221,23 @@ class Service:
                 poller.stale |= isinstance(error, BadRequest) or poll.endpoint == "exchangeInfo"
                 self._tell_failure(poll, error)
             return False
-        self._failing.discard(poll)
+        self._tell_over(poll)
         await self._spool.put(fetched.batch, fetched.size)
         await self._speak_again()
         return True
 
     def _tell_failure(self, poll: Poll, error: ExchangeError) -> None:
         """A line when a poll begins to fail, not each time that it fails again."""
-        tell = log.debug if poll in self._failing else log.warning
+        tell = log.warning if self._failing.failed(poll) else log.debug
         tell("a poll fails", endpoint=poll.endpoint, symbol=poll.symbol, reason=str(error))
-        self._failing.add(poll)
+        self._show_failing(poll.endpoint)
+
+    def _tell_over(self, poll: Poll) -> None:
+        self._failing.over(poll)
+        self._show_failing(poll.endpoint)
+
+    def _show_failing(self, endpoint: str) -> None:
+        metrics.FAILING_POLLS.labels(endpoint).set(self._failing.count(endpoint))
 
     async def _fall_silent(self, error: Banned | RegionRefused) -> None:
         """Say once that the exchange wants silence, and until when."""

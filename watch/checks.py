@@ -6,6 +6,7 @@ A check raises what its part raises; `watch.service` keeps it from disturbing th
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
@@ -165,7 +166,10 @@ class HeartbeatCheck:
 
 
 class ExchangeCheck:
-    """Whether the exchange has banned us, as ingest says. A silent ingest is another's alarm."""
+    """Whether the exchange gives what is asked, as ingest says. A silent ingest is another's alarm.
+
+    While it bans us nothing is asked, so what failed before stays as it was.
+    """
 
     name, part = "exchange", None
 
@@ -180,3 +184,41 @@ class ExchangeCheck:
         exchange = probes.exchange(self._port)
         text = f"the exchange answered {exchange.ban_status}; silent until {exchange.banned_until}"
         self._announcer.look("exchange_ban", text if exchange.banned(now) else None, now)
+        self._announcer.look("exchange_failing", failing_complaint(exchange.failing), now)
+
+
+def failing_complaint(failing: Mapping[str, int]) -> str | None:
+    """Which endpoints give nothing, of polls by endpoint; None where all give."""
+    count = sum(failing.values())
+    if not count:
+        return None
+    polls = "1 poll fails" if count == 1 else f"{count} polls fail"
+    return f"{polls} again and again: {', '.join(sorted(failing))}"
+
+
+class SinkCheck:
+    """Whether the sink has halted a table. A silent sink shows by its heartbeats."""
+
+    name, part = "sink", None
+
+    def __init__(self, settings: WatchSettings, announcer: Announcer) -> None:
+        self.period_s = settings.watch_period_s
+        self._port = settings.sink_metrics_port
+        self._announcer = announcer
+
+    def look(self, now: datetime) -> None:
+        if self._port == 0:
+            return
+        sink = probes.sink(self._port)
+        self._announcer.look("table_halted", halted_complaint(sink.halted), now)
+
+
+def halted_complaint(halted: Sequence[str]) -> str | None:
+    """Which tables are no longer replicated, None where none is halted."""
+    if not halted:
+        return None
+    halts = "halts" if len(halted) == 1 else "halt"
+    return (
+        f"replication of {', '.join(halted)} {halts} at a TRUNCATE or at a second snapshot; "
+        "later changes do not reach Cassandra"
+    )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from contracts.naming import slot_name
-from watch.checks import slot_complaint
+from watch.checks import failing_complaint, halted_complaint, slot_complaint
 from watch.settings import WatchSettings
 from watch.snapshot import Snapshot, Unread
 
@@ -26,6 +26,7 @@ UNREAD_REMEDY = {
     "kafka": "`tidemark logs kafka`; `tidemark up` starts what does not run",
     "cassandra": "`tidemark logs cassandra`; `tidemark up` starts what does not run",
     "exchange": "`tidemark logs ingest`; `tidemark up` starts what does not run",
+    "sink": "`tidemark logs sink`; `tidemark up` starts what does not run",
 }
 
 # alarm → the part of the finding that says the same, fresher
@@ -39,6 +40,7 @@ PART_OF = {
     "heartbeat_age": "heartbeat",
     "ingest_silent": "exchange",
     "exchange_ban": "exchange",
+    "exchange_failing": "exchange",
 }
 
 
@@ -49,6 +51,7 @@ def findings(seen: Snapshot, settings: WatchSettings) -> list[Finding]:
         *_postgres(seen, settings),
         *_connect(seen),
         *_kafka(seen),
+        *_sink(seen),
         *_cassandra(seen, settings),
     ]
     return [*now, *_alarms(seen, {finding.part for finding in now})]
@@ -67,6 +70,12 @@ def _exchange(seen: Snapshot) -> Iterator[Finding]:
             f"it answered {seen.exchange.ban_status}; "
             f"silent until {seen.exchange.banned_until:%Y-%m-%d %H:%M:%S} UTC",
             "wait: ingest goes on by itself; lower TIDEMARK_WEIGHT_SHARE if it comes again",
+        )
+    elif complaint := failing_complaint(seen.exchange.failing):
+        yield Finding(
+            "exchange",
+            complaint,
+            "`tidemark logs ingest`; docs/runbook.md, chapter exchange_failing",
         )
 
 
@@ -125,6 +134,17 @@ def _connect(seen: Snapshot) -> Iterator[Finding]:
 def _kafka(seen: Snapshot) -> Iterator[Finding]:
     if isinstance(seen.kafka, Unread):
         yield _unread("kafka", seen.kafka)
+
+
+def _sink(seen: Snapshot) -> Iterator[Finding]:
+    if isinstance(seen.sink, Unread):
+        yield _unread("sink", seen.sink)
+    elif complaint := halted_complaint(seen.sink.halted):
+        yield Finding(
+            "table_halted",
+            complaint,
+            "`tidemark logs sink` says which; docs/runbook.md, chapter table_halted",
+        )
 
 
 def _cassandra(seen: Snapshot, settings: WatchSettings) -> Iterator[Finding]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from cdc.readings import beats_since, newest_beat
 from cdc.routes import SOURCES
@@ -50,6 +51,7 @@ class Exchange:
     """What ingest says of the exchange; None where it does not say.
 
     `banned_until` may lie in the past; `ban_status`: the answer that demanded it, 0 for none.
+    `failing`: polls that fail again and again, by endpoint; only what is above 0.
     """
 
     venue: str | None
@@ -59,9 +61,17 @@ class Exchange:
     weight_limit: float | None
     last_write: datetime | None
     spool_bytes: float | None
+    failing: dict[str, int]
 
     def banned(self, now: datetime) -> bool:
         return self.banned_until is not None and self.banned_until > now
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sink:
+    """What the sink says of itself: the tables whose replication halts, by name."""
+
+    halted: tuple[str, ...]
 
 
 def heartbeats(session: Any, now: datetime) -> Heartbeats:
@@ -137,21 +147,30 @@ def unapplied(flow: Flow, applied: Mapping[str, int]) -> dict[str, int]:
 
 def exchange(port: int) -> Exchange:
     """What ingest tells of the exchange on its metrics port; ProbeFailed where nobody answers."""
+    return exchange_of(_exposition("ingest", port))
+
+
+def sink(port: int) -> Sink:
+    """What the sink tells on its metrics port; ProbeFailed where nobody answers."""
+    return sink_of(_exposition("sink", port))
+
+
+def _exposition(program: str, port: int) -> str:
+    """The text of a program's metrics."""
+    if port == 0:
+        name = f"TIDEMARK_{program.upper()}_METRICS_PORT"
+        raise ProbeFailed(f"{program} cannot be asked: {name} is 0; give it a port")
     try:
         with httpx.Client(timeout=METRICS_WITHIN_S, trust_env=False) as http:
             answer = http.get(f"http://127.0.0.1:{port}/metrics").raise_for_status()
     except httpx.HTTPError as error:
-        raise ProbeFailed(f"ingest does not answer on port {port}: {error}") from error
-    return exchange_of(answer.text)
+        raise ProbeFailed(f"{program} does not answer on port {port}: {error}") from error
+    return answer.text
 
 
 def exchange_of(exposition: str) -> Exchange:
     """The same from the text of the metrics."""
-    samples = {
-        sample.name: sample
-        for family in text_string_to_metric_families(exposition)
-        for sample in family.samples
-    }
+    samples = {sample.name: sample for sample in _samples(exposition)}
 
     def value(name: str) -> float | None:
         sample = samples.get(f"tidemark_ingest_{name}")
@@ -162,6 +181,7 @@ def exchange_of(exposition: str) -> Exchange:
         return datetime.fromtimestamp(seconds, UTC) if seconds else None
 
     venue = samples.get("tidemark_ingest_venue_info")
+    failing = _by_label(exposition, "tidemark_ingest_failing_polls", "endpoint")
     return Exchange(
         venue=None if venue is None else venue.labels.get("venue"),
         banned_until=moment("ban_until_seconds"),
@@ -170,4 +190,23 @@ def exchange_of(exposition: str) -> Exchange:
         weight_limit=value("weight_limit"),
         last_write=moment("last_write_seconds"),
         spool_bytes=value("spool_bytes"),
+        failing={endpoint: int(polls) for endpoint, polls in failing.items() if polls},
     )
+
+
+def sink_of(exposition: str) -> Sink:
+    """The same from the text of the metrics."""
+    halted = _by_label(exposition, "tidemark_sink_halted_table", "table")
+    return Sink(halted=tuple(sorted(table for table, halts in halted.items() if halts)))
+
+
+def _samples(exposition: str) -> Iterator[Sample]:
+    for family in text_string_to_metric_families(exposition):
+        yield from family.samples
+
+
+def _by_label(exposition: str, name: str, label: str) -> dict[str, float]:
+    """Values of a metric by its only label."""
+    return {
+        sample.labels[label]: sample.value for sample in _samples(exposition) if sample.name == name
+    }

@@ -22,6 +22,7 @@ from watch.checks import (
     HeartbeatCheck,
     PartitionsCheck,
     QuarantineCheck,
+    SinkCheck,
     SlotCheck,
 )
 from watch.flow import ConnectorCheck, FlowCheck
@@ -73,6 +74,7 @@ def checks(settings: WatchSettings, store: Store, announcer: Announcer) -> Seque
         FlowCheck(settings, client, announcer, backoff),
         HeartbeatCheck(settings, announcer, datetime.now(UTC)),
         ExchangeCheck(settings, announcer),
+        SinkCheck(settings, announcer),
     )
 
 

@@ -21,7 +21,7 @@ from contracts.naming import Role, slot_name
 from watch import probes
 from watch.alarms import RaisedAlarm
 from watch.checks import LATELY
-from watch.probes import Exchange, Flow, Heartbeats
+from watch.probes import Exchange, Flow, Heartbeats, Sink
 from watch.settings import WatchSettings
 from watch.store import Slot, Store
 
@@ -69,6 +69,7 @@ class Snapshot:
     kafka: Flow | Unread
     cassandra: History | Unread
     exchange: Exchange | Unread
+    sink: Sink | Unread
 
 
 def take(settings: WatchSettings, within_s: float = WITHIN_S) -> Snapshot:
@@ -80,6 +81,7 @@ def take(settings: WatchSettings, within_s: float = WITHIN_S) -> Snapshot:
         "kafka": lambda: probes.flow(settings),
         "cassandra": lambda: _cassandra(settings, deadline),
         "exchange": lambda: probes.exchange(settings.ingest_metrics_port),
+        "sink": lambda: probes.sink(settings.sink_metrics_port),
     }
     at, answers = datetime.now(UTC), ask(questions, within_s)
     return Snapshot(at=at, generation=settings.generation, **answers)

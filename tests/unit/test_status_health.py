@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,12 +20,13 @@ from stack.supervision import ServiceState
 from watch.alarms import ALARMS, RaisedAlarm
 from watch.health import PART_OF, Finding, findings
 from watch.latency import Quantiles
-from watch.probes import Exchange, Flow, Heartbeats
+from watch.probes import Exchange, Flow, Heartbeats, Sink
 from watch.settings import WatchSettings
 from watch.snapshot import History, Snapshot, Truth, Unread
 from watch.store import Slot
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+CHAPTER = re.compile(r"docs/runbook\.md, chapter (\w+)")
 
 SLOT = Slot(
     active=True, wal_status="reserved", safe=4 << 30, retained=1 << 20, behind=512, keep=4 << 30
@@ -49,6 +51,7 @@ EXCHANGE = Exchange(
     weight_limit=6000,
     last_write=NOW,
     spool_bytes=0,
+    failing={},
 )
 WELL = Snapshot(
     at=NOW,
@@ -63,6 +66,7 @@ WELL = Snapshot(
     ),
     cassandra=HISTORY,
     exchange=EXCHANGE,
+    sink=Sink(halted=()),
 )
 
 
@@ -100,6 +104,9 @@ def test_flowing_pipeline_has_nothing_to_say(settings: WatchSettings) -> None:
         ({"connect": Unread("refused")}, "connect", "refused"),
         ({"cassandra": Unread("refused")}, "cassandra", "refused"),
         ({"exchange": Unread("refused")}, "exchange", "refused"),
+        ({"sink": Unread("refused")}, "sink", "refused"),
+        ({"sink": Sink(halted=("prices",))}, "table_halted", "replication of prices halts"),
+        ({"sink": Sink(halted=("gaps", "prices"))}, "table_halted", "gaps, prices halt"),
         ({"connect": None}, "connect", "no connector"),
         ({"connect": failed("FAILED")}, "connect", "no password"),
         ({"connect": replace(RUNNING, state="PAUSED")}, "connect", "PAUSED"),
@@ -114,6 +121,11 @@ def test_flowing_pipeline_has_nothing_to_say(settings: WatchSettings) -> None:
             {"exchange": replace(EXCHANGE, banned_until=NOW + timedelta(hours=1), ban_status=418)},
             "exchange",
             "418; silent until 2026-01-01 13:00:00 UTC",
+        ),
+        (
+            {"exchange": replace(EXCHANGE, failing={"trades": 10, "depth": 2})},
+            "exchange",
+            "12 polls fail again and again: depth, trades",
         ),
     ],
 )
@@ -133,14 +145,31 @@ def test_ban_that_is_over_is_no_trouble(settings: WatchSettings) -> None:
     assert findings(replace(WELL, exchange=over), settings) == []
 
 
+def test_what_failed_before_a_ban_is_not_said_beside_it(settings: WatchSettings) -> None:
+    """While nothing is asked, only the ban is news."""
+    until = NOW + timedelta(minutes=2)
+    banned = replace(EXCHANGE, banned_until=until, ban_status=429, failing={"depth": 1})
+    (found,) = findings(replace(WELL, exchange=banned), settings)
+    assert "429" in found.problem
+
+
 def test_alarm_is_shown_unless_its_matter_is_already_said(settings: WatchSettings) -> None:
     """task_failed beside a failed task says nothing new; dead letters do."""
     alarms = [
         RaisedAlarm(name="task_failed", text="tidemark-g1 has FAILED", since=NOW),
+        RaisedAlarm(name="table_halted", text="replication of prices halts", since=NOW),
+        RaisedAlarm(name="exchange_failing", text="1 poll fails", since=NOW),
         RaisedAlarm(name="dead_letters", text="3 new", since=NOW),
     ]
-    seen = replace(WELL, connect=failed("FAILED"), postgres=replace(TRUTH, alarms=alarms))
-    assert [found.part for found in findings(seen, settings)] == ["connect", "dead_letters"]
+    seen = replace(
+        WELL,
+        connect=failed("FAILED"),
+        postgres=replace(TRUTH, alarms=alarms),
+        sink=Sink(halted=("prices",)),
+        exchange=replace(EXCHANGE, failing={"depth": 1}),
+    )
+    parts = [found.part for found in findings(seen, settings)]
+    assert parts == ["exchange", "connect", "table_halted", "dead_letters"]
 
 
 def test_alarm_alone_is_unhealthy(settings: WatchSettings) -> None:
@@ -155,7 +184,15 @@ def test_every_alarm_has_its_chapter_in_the_runbook() -> None:
     """What `status` and the log point at exists, and no chapter is of the past."""
     runbook = (PROJECT_ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
     chapters = [line[3:] for line in runbook.splitlines() if line.startswith("## ")]
-    assert sorted(chapters) == sorted(alarm.name for alarm in ALARMS)
+    named = {
+        name
+        for stage in ("cdc", "watch")
+        for path in (PROJECT_ROOT / stage).glob("*.py")
+        for name in CHAPTER.findall(path.read_text(encoding="utf-8"))
+    }
+    assert {"retention_passed", "topic_recreated"} <= named
+    named |= set(re.findall(r"chapter `(\w+)`", runbook))
+    assert sorted(chapters) == sorted({alarm.name for alarm in ALARMS} | named)
     assert set(PART_OF) <= set(chapters)
 
 
@@ -186,6 +223,7 @@ def test_page_of_a_broken_pipeline_says_what_is_unknown_and_what_to_do() -> None
         kafka=silent,
         cassandra=silent,
         exchange=silent,
+        sink=silent,
     )
     page = shown(dark, [], [Finding("tidemark", "nothing runs", "`tidemark up`")])
     assert page.count("no answer [within 4.5 s]") >= 4

@@ -6,11 +6,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from prometheus_client import generate_latest
 
+from cdc import metrics as sink_metrics
+from ingest import metrics as ingest_metrics
 from runtime.settings import SettingsError
 from watch.checks import slot_complaint
 from watch.flow import Standstill
-from watch.probes import Flow, unapplied
+from watch.probes import Flow, Sink, exchange_of, sink_of, unapplied
 from watch.settings import WatchSettings
 from watch.store import Slot
 
@@ -120,3 +123,24 @@ def test_limits_that_contradict_each_other_are_refused(
     with pytest.raises(SettingsError) as refused:
         WatchSettings(**wrong)
     assert all(f"TIDEMARK_{name.upper()}" in str(refused.value) for name in wrong)
+
+
+def test_halted_table_is_read_from_what_the_sink_exposes() -> None:
+    """The sink's own gauge, in its own text, names the table until it is cleared."""
+    assert sink_of("") == Sink(halted=())
+    sink_metrics.HALTED.labels("prices").set(1)
+    try:
+        assert sink_of(generate_latest().decode()) == Sink(halted=("prices",))
+    finally:
+        sink_metrics.HALTED.clear()
+
+
+def test_failing_polls_are_read_from_what_ingest_exposes() -> None:
+    """Only endpoints with a poll that fails now are named."""
+    ingest_metrics.FAILING_POLLS.labels("depth").set(3)
+    ingest_metrics.FAILING_POLLS.labels("klines").set(0)
+    try:
+        assert exchange_of(generate_latest().decode()).failing == {"depth": 3}
+    finally:
+        ingest_metrics.FAILING_POLLS.clear()
+    assert exchange_of("").failing == {}
