@@ -9,6 +9,9 @@ ifdef STACK
 export TIDEMARK_STACK := $(STACK)
 endif
 
+# tests and benchmarks run local services, whatever STACK says, and so need Java and Maven
+test test-faults bench: export TIDEMARK_STACK := local
+
 .PHONY: help
 help:  ## explain the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -3,7 +3,8 @@
 set -eu
 
 python=$(sh "$(dirname "$0")/python.sh")
-[ -x .venv/bin/python ] || "$python" -m venv .venv
+# an interrupted set-up leaves a .venv without pip, a removed Python one without an interpreter
+.venv/bin/python -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear .venv
 pip="env PIP_DISABLE_PIP_VERSION_CHECK=1 .venv/bin/python -m pip --quiet"
 echo "installing the locked requirements into .venv"
 $pip install --require-hashes -r requirements.txt -r requirements-dev.txt
