@@ -1,4 +1,8 @@
-"""Which way the services run, and the way through docker compose."""
+"""Which way the services run, and the way through docker compose.
+
+`auto` does not look for an engine: the compose file was checked, but never started on one, and what
+runs by default must be what the tests run (decision 0004).
+"""
 
 from __future__ import annotations
 
@@ -26,18 +30,12 @@ class Way:
 
 
 def choose(settings: StackSettings) -> Way:
-    """The way that the settings say; `auto` takes docker only where engine and compose answer.
-
-    Raises DockerError where docker is demanded and does not answer.
-    """
+    """The way that the settings say; DockerError where docker is demanded and does not answer."""
     if settings.stack == "local":
         return Way("local", "STACK=local")
-    missing = _what_is_missing()
     if settings.stack == "auto":
-        if missing:
-            return Way("local", missing)
-        return Way("docker", "a Docker engine answers")
-    if missing:
+        return Way("local", "containers only by STACK=docker, as they are not proved on an engine")
+    if missing := _what_is_missing():
         raise DockerError(f"STACK=docker, but {missing}; start Docker, or use STACK=local")
     return Way("docker", "STACK=docker")
 

@@ -28,7 +28,7 @@ class StackSettings(PostgresEndpoint, KafkaEndpoint, ConnectEndpoint, CassandraE
 
     postgres_database: str = Field(default="tidemark", pattern=r"^[a-z][a-z0-9_]{0,62}$")
     stack: Literal["auto", "local", "docker"] = Field(
-        default="auto", description="How services run; auto takes docker where an engine answers"
+        default="auto", description="How services run; auto is local, docker only when asked"
     )
     artifacts_dir: Path | None = Field(
         default=None, description="Downloaded services; default <state_dir>/artifacts"
