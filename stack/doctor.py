@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import platform
+import re
 import resource
 import shutil
 import socket
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import psutil
 
+from runtime.settings import PROJECT_ROOT
 from stack import accounts, artifacts, java, processes
 from stack.errors import PrivilegeError
 from stack.services import postgres
@@ -22,10 +24,14 @@ from stack.settings import StackSettings, postgres_architecture
 from stack.supervision import Supervisor
 
 MB = 1024 * 1024
-_DISK_MB = 3000  # a day of defaults, with room for the WAL that a stopped sink keeps
-_ARTIFACTS_MB = 700
+DISK_MB = 3000  # a day of defaults, with room for the WAL that a stopped sink keeps
+ARTIFACTS_MB = 700
 _OPEN_FILES = 8192
-_AWKWARD = set(":;\"'\n\\")  # Java's class path and the supervisor's file give them a meaning
+# Anything else has a meaning to somebody who reads the path: `:` splits a class path, `,` a list of
+# Kafka's or Log4j's, `=` an agent's options; `#?%` are parts of a file:// URL, `%` the supervisor's
+# too; `[*?` are its patterns, `;` and quotes its syntax; `$` and `\` are of .properties files,
+# which are Latin-1 besides, and Java reads names in the locale's encoding: none but ASCII is safe.
+_AWKWARD = re.compile(r"[^A-Za-z0-9._/@+~ -]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,16 +48,27 @@ class Finding:
         return f"{mark}: {self.subject}: {self.problem}; {self.remedy}"
 
 
-def check(settings: StackSettings, more_ports: Mapping[str, int] | None = None) -> list[Finding]:
-    """Everything found, in the order in which it would hurt. An empty list means: go."""
+def check(
+    settings: StackSettings,
+    more_ports: Mapping[str, int] | None = None,
+    metrics_ports: Mapping[str, int] | None = None,
+) -> list[Finding]:
+    """Everything found, in the order in which it would hurt. An empty list means: go.
+
+    Ports by name: `more_ports` are needed beside the services' own; without one of the
+    `metrics_ports` a process runs, but cannot be measured.
+    """
+    own_pids = _own_pids(settings)
     running = Supervisor(settings).pid() is not None
     findings = [
         *platform_findings(sys.version_info[:2], postgres_architecture(), platform.libc_ver()[0]),
         *java_findings(java.find()),
+        *path_findings(settings),
         *folder_findings(settings),
         *_maven(settings),
         *_postgres(settings),
-        *port_findings({**settings.ports, **(more_ports or {})}, _own_pids(settings)),
+        *port_findings({**settings.ports, **(more_ports or {})}, own_pids),
+        *port_findings(metrics_ports or {}, own_pids, stops=False),
         *_open_files(),
     ]
     if not running:  # what runs has its memory already
@@ -95,18 +112,33 @@ def java_findings(program: str | None) -> Iterator[Finding]:
         )
 
 
-def folder_findings(settings: StackSettings) -> Iterator[Finding]:
-    """State and artifacts folder: usable names, writable, room, programs may run there."""
-    needs = {settings.state_dir: _DISK_MB}
-    if not artifacts.present(settings.artifacts):
-        needs[settings.artifacts] = _ARTIFACTS_MB
-    for folder, needed in needs.items():
-        if awkward := sorted(_AWKWARD & set(str(folder))):
+def path_findings(settings: StackSettings, project: Path = PROJECT_ROOT) -> Iterator[Finding]:
+    """Folders whose names Java, Kafka or the supervisor would misread; each cause once."""
+    moved = "set {} to a folder whose path has none of them"
+    remedies = {
+        project: "move the project to a folder whose path has none of them",
+        settings.state_dir: moved.format("TIDEMARK_STATE_DIR"),
+        settings.artifacts: moved.format("TIDEMARK_ARTIFACTS_DIR"),
+        settings.secrets: moved.format("TIDEMARK_SECRETS_DIR"),
+    }
+    told: list[Path] = []
+    for folder, remedy in remedies.items():
+        awkward = sorted(set(_AWKWARD.findall(str(folder))))
+        if awkward and not any(folder.is_relative_to(other) for other in told):
+            told.append(folder)
             yield Finding(
                 subject="folder",
                 problem=f"{folder} has {' '.join(map(repr, awkward))} in its path",
-                remedy="TIDEMARK_STATE_DIR names another folder",
+                remedy=remedy,
             )
+
+
+def folder_findings(settings: StackSettings) -> Iterator[Finding]:
+    """State and artifacts folder: writable, room, programs may run there."""
+    needs = {settings.state_dir: DISK_MB}
+    if not artifacts.present(settings.artifacts):
+        needs[settings.artifacts] = ARTIFACTS_MB
+    for folder, needed in needs.items():
         place = _existing(folder)
         if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
             yield Finding(
@@ -130,7 +162,9 @@ def folder_findings(settings: StackSettings) -> Iterator[Finding]:
             )
 
 
-def port_findings(ports: Mapping[str, int], own_pids: set[int]) -> Iterator[Finding]:
+def port_findings(
+    ports: Mapping[str, int], own_pids: set[int], *, stops: bool = True
+) -> Iterator[Finding]:
     """Ports that somebody else holds, and who; our own processes may hold theirs."""
     for name, port in ports.items():
         with socket.socket() as probe:
@@ -153,6 +187,7 @@ def port_findings(ports: Mapping[str, int], own_pids: set[int]) -> Iterator[Find
             subject="port",
             problem=f"port {port} of {name} is taken{who}" if taken else f"port {port}: {reason}",
             remedy=f"end that process, or set {variable} to another port",
+            stops=stops,
         )
 
 

@@ -85,7 +85,8 @@ def render(settings: StackSettings) -> str:
             _section("unix_http_server", {"file": socket, "chmod": "0700"}),
             _section("supervisord", daemon),
             _section("rpcinterface:supervisor", {"supervisor.rpcinterface_factory": interface}),
-            _section("include", {"files": settings.run / "programs" / "*.conf"}),
+            # relative to this file: an absolute path would be split where it has a space
+            _section("include", {"files": "programs/*.conf"}),
         ]
     )
 

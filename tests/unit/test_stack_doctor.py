@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from runtime.settings import PROJECT_ROOT
 from stack import doctor, java
 from stack.settings import StackSettings
 
@@ -78,15 +79,52 @@ def test_too_little_memory_is_found_in_numbers(settings: StackSettings) -> None:
     assert list(doctor.memory_findings(needed, needed)) == []
 
 
-def test_full_disk_and_awkward_path_are_found(
-    settings: StackSettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Room is looked at where the folder will be; a colon would split Java's class path."""
+def test_full_disk_is_found(settings: StackSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Room is looked at where the folder will be."""
     monkeypatch.setattr("shutil.disk_usage", lambda _path: SimpleNamespace(free=5 << 20))
     problems = [found.problem for found in doctor.folder_findings(settings)]
     assert any("5 MB are free" in problem for problem in problems)
-    odd = settings.model_copy(update={"state_dir": settings.state_dir / "a:b"})
-    assert any("':'" in found.problem for found in doctor.folder_findings(odd))
+
+
+@pytest.mark.parametrize("odd", list(":;,#?%=$*[]{}'\"\\\n\té"))
+def test_character_that_breaks_java_is_found(settings: StackSettings, odd: str) -> None:
+    """In the state folder, and once: what lies below it has the same cause."""
+    awkward = settings.model_copy(update={"state_dir": Path(f"/srv/a{odd}b")})
+    (found,) = doctor.path_findings(awkward)
+    assert repr(odd) in found.problem
+    assert "TIDEMARK_STATE_DIR" in found.remedy
+
+
+def test_each_awkward_folder_has_its_own_remedy(settings: StackSettings) -> None:
+    """Another variable for the artifacts; the project itself has to move."""
+    artifacts = settings.model_copy(update={"artifacts_dir": Path("/srv/a,b")})
+    (found,) = doctor.path_findings(artifacts)
+    assert "TIDEMARK_ARTIFACTS_DIR" in found.remedy
+    (found,) = doctor.path_findings(settings, project=Path("/home/zoë/tidemark"))
+    assert "move the project" in found.remedy
+
+
+def test_usual_characters_of_paths_are_fine(settings: StackSettings) -> None:
+    """A space too: every reader of our paths takes them whole."""
+    usual = settings.model_copy(update={"state_dir": Path("/srv/My Data/v1.0-a_b+c@d~e")})
+    assert list(doctor.path_findings(usual)) == []
+
+
+def test_taken_metrics_port_stops_nothing() -> None:
+    """The process runs without its metrics; the note names the variable."""
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        ports = {"sink metrics": holder.getsockname()[1]}
+        (found,) = doctor.port_findings(ports, own_pids=set(), stops=False)
+    assert "TIDEMARK_SINK_METRICS_PORT" in found.remedy
+    assert not found.stops
+    assert str(found).startswith("note:")
+
+
+def test_readme_needs_what_the_doctor_needs(settings: StackSettings) -> None:
+    """Memory and disk, in GB with one digit."""
+    readme = (PROJECT_ROOT / "README.md").read_text(encoding="utf-8")
+    for megabytes in (doctor.needed_mb(settings), doctor.DISK_MB, doctor.ARTIFACTS_MB):
+        assert f"{megabytes / 1000:.1f} GB" in readme
 
 
 def test_state_folder_that_is_a_file_is_found(settings: StackSettings) -> None:
