@@ -175,7 +175,7 @@ def test_taken_port_stops_up_before_anything_starts(mortal: Stack) -> None:
     assert processes.belonging(mortal.settings) == []
 
 
-def test_altered_artifact_stops_up(mortal: Stack, tmp_path: Path) -> None:
+def test_stale_stamp_stops_up_where_maven_is_missing(mortal: Stack, tmp_path: Path) -> None:
     """A stamp of another recipe is not trusted, and without Maven there is a clear error."""
     shutil.copy(mortal.settings.artifacts / "stamp", tmp_path / "stamp")
     (tmp_path / "stamp").write_text("0" * 64)
