@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 from psycopg2 import sql
 
 from contracts.naming import Role
@@ -236,6 +237,26 @@ def test_a_broken_answer_leaves_no_junk_and_is_overcome(
     assert len(kept) == (0 if evidence is None else 2)
     assert all(evidence in raw for raw in kept if evidence is not None)
     assert rows("SELECT 1 FROM prices WHERE NOT price >= 0 OR price = 'NaN'") == []
+
+
+def test_an_endpoint_that_gives_nothing_is_counted_until_it_gives_again(
+    settings: IngestSettings, simulator: Simulator, rows: Rows
+) -> None:
+    """Both symbols' depth fails by 5xx, each poll counts once; the others go on."""
+
+    def failing(endpoint: str) -> float | None:
+        labels = {"endpoint": endpoint}
+        return REGISTRY.get_sample_value("tidemark_ingest_failing_polls", labels)
+
+    with ingesting(settings.model_copy(update={"attempts": 1})):
+        eventually(lambda: has_flowed(rows))
+        assert failing("depth") == 0
+        simulator.fault("/api/v3/depth", count=None, do="page", name="gateway")
+        eventually(lambda: failing("depth") == len(settings.symbols))
+        goes_on(rows)
+        assert (failing("depth"), failing("ticker/price")) == (2, 0)
+        simulator.heal()
+        eventually(lambda: failing("depth") == 0)
 
 
 @pytest.mark.parametrize(
