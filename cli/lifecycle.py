@@ -16,7 +16,10 @@ import click
 from cdc.connector import ConnectClient
 from cdc.errors import CdcError
 from cdc.settings import CdcSettings
-from cli.startup import Stages, StartupFailed, simulator_port
+from cli import plan
+from cli.ingest import failure
+from cli.startup import Stages, StartupFailed
+from ingest.errors import ScheduleTooHeavy
 from runtime import logs as logs_setup
 from runtime.settings import SettingsError
 from stack import docker, launcher
@@ -48,8 +51,10 @@ def up(*, services_only: bool, as_json: bool) -> None:
     with _in_one_line(), launcher.locked(settings, stages.say):
         try:
             stages.run(services_only=services_only)
-        except StartupFailed as failure:
-            raise click.ClickException(str(failure)) from failure
+        except ScheduleTooHeavy as error:
+            raise failure(error) from error
+        except StartupFailed as error:
+            raise click.ClickException(str(error)) from error
     if as_json:
         click.echo(json.dumps(stages.report()))
     elif not services_only:
@@ -145,10 +150,17 @@ def _inode(descriptor: int) -> int:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of lines.")
 def doctor(*, as_json: bool) -> None:
     """Find what would stop `up`, each with its remedy; exit 1 when something would."""
+    _only_warnings()
     settings = StackSettings()
+    try:
+        planned = plan.read()
+    except ScheduleTooHeavy as error:
+        raise failure(error) from error
     with _in_one_line():
         way = docker.choose(settings)
-        found = physician.check(settings, simulator_port()) if way.name == "local" else []
+        found: list[physician.Finding] = []
+        if way.name == "local":
+            found = physician.check(settings, planned.ports, planned.metrics_ports)
     stopping = [finding for finding in found if finding.stops]
     if as_json:
         listed = [asdict(finding) for finding in found]

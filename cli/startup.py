@@ -1,36 +1,62 @@
 """The stages of `tidemark up`, in order, each with its time.
 
-doctor → services → schema → connector → our processes → the first row in Cassandra. Each stage is
-harmless where its work is done already, so that `up` also heals what is half up.
+settings → doctor → services → schema → connector → our processes → the first row in Cassandra. Each
+stage is harmless where its work is done already, so that `up` also heals what is half up.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
 
 from cdc import keyspace, readings, registration
 from cdc.errors import CdcError
 from cdc.settings import CdcSettings
-from cli import migrate
+from cli import migrate, plan
+from cli.plan import Plan
 from contracts.naming import Role
 from ingest.errors import IngestError
-from ingest.exchange import choose
-from ingest.settings import IngestSettings
 from runtime.settings import ENV_PREFIX
 from stack import docker, doctor, launcher
-from stack.files import make_folders, make_passwords
+from stack.files import make_folders, make_passwords, tail
 from stack.settings import PROCESSES, StackSettings
+from stack.supervision import ServiceState
 
 FIRST_ROW_S = 120.0
 LOOK_S = 0.5
+HOPELESS_ENDS = 3  # each of ours outlives what it needs: one that ends so often does not heal
 
 
 class StartupFailed(Exception):
     """A stage failed; the message says which and what to do."""
+
+
+class Ends:
+    """How often each of our processes has ended, by looks at what the supervisor says."""
+
+    def __init__(self) -> None:
+        self._before: dict[str, ServiceState] = {}
+        self._count: Counter[str] = Counter()
+
+    def hopeless(self, states: Iterable[ServiceState]) -> str | None:
+        """The process that has ended HOPELESS_ENDS times or for good; None where there is none."""
+        for now in states:
+            if now.name not in PROCESSES:
+                continue
+            before = self._before.get(now.name, ServiceState(now.name, "starting"))
+            ended = _has_ended(now) and not _has_ended(before)
+            replaced = now.pid and before.pid and now.pid != before.pid  # ended between two looks
+            self._count[now.name] += bool(ended or replaced)
+            self._before[now.name] = now
+            if now.state == "fatal" or self._count[now.name] >= HOPELESS_ENDS:
+                return now.name
+        return None
+
+
+def _has_ended(state: ServiceState) -> bool:
+    return state.state in ("backoff", "exited", "fatal")
 
 
 class Stages:
@@ -43,25 +69,29 @@ class Stages:
         self.seconds: dict[str, float] = {}
 
     def run(self, *, services_only: bool) -> None:
-        """Go through the stages; StartupFailed or StackError at the first that fails."""
+        """Go through the stages; StartupFailed or StackError at the first that fails.
+
+        Before anything starts also SettingsError and ScheduleTooHeavy.
+        """
         self.say(f"{self._way.name}: {self._way.reason}")
+        planned = Plan() if services_only else plan.read()
         if self._way.name == "docker":
-            self._run_in_containers(services_only=services_only)
+            self._run_in_containers(planned.venue, services_only=services_only)
             return
-        self._stage("doctor", self._doctor)
+        self._stage("doctor", lambda: self._doctor(planned))
         self._stage("services", self._services)
         if services_only:
             return
         self._stage("schema", self._schema)
         self._stage("connector", self._connector)
-        self._stage("processes", self._processes)
+        self._stage("processes", lambda: self._processes(planned.venue))
         self._stage("first row", self._first_row)
 
-    def _run_in_containers(self, *, services_only: bool) -> None:
+    def _run_in_containers(self, venue: str, *, services_only: bool) -> None:
         if services_only:
             self._stage("containers", self._containers)
             return
-        profiles = ["processes", *(["simulator"] if _venue() == "simulator" else [])]
+        profiles = ["processes", *(["simulator"] if venue == "simulator" else [])]
         self._stage("containers", lambda: self._containers(*profiles))
         self._stage("first row", self._first_row)
 
@@ -87,8 +117,8 @@ class Stages:
         launcher.wait_answers(self._settings)
         return "postgres, kafka, cassandra and connect answer"
 
-    def _doctor(self) -> str:
-        found = doctor.check(self._settings, simulator_port())
+    def _doctor(self, planned: Plan) -> str:
+        found = doctor.check(self._settings, planned.ports, planned.metrics_ports)
         for finding in found:
             if not finding.stops:
                 self.say(str(finding))
@@ -108,9 +138,8 @@ class Stages:
         applied = registration.apply(CdcSettings())
         return f"{applied.status.name} {applied.change}, {applied.status.state}"
 
-    def _processes(self) -> str:
+    def _processes(self, venue: str) -> str:
         """Start ours; they get the exchange that was chosen here, so that all mean the same."""
-        venue = _venue()
         names = [name for name in PROCESSES if name != "simulator" or venue == "simulator"]
         launcher.stop_processes(self._settings, [name for name in PROCESSES if name not in names])
         launcher.start_processes(self._settings, names, {f"{ENV_PREFIX}EXCHANGE": venue})
@@ -120,25 +149,21 @@ class Stages:
         """A heartbeat that was committed after we began has gone all the way to Cassandra."""
         began = datetime.now(UTC)
         deadline = time.monotonic() + FIRST_ROW_S
+        ends = Ends()
         with keyspace.session(CdcSettings(), Role.READER) as session:
             while True:
                 newest = readings.newest_beat(session, "ingest", began)
                 if newest is not None and newest > began:
                     return "committed in PostgreSQL, read in Cassandra"
+                if name := ends.hopeless(launcher.states(self._settings)):
+                    log = self._settings.logs / f"{name}.log"
+                    raise StartupFailed(
+                        f"first row: {name} ends again and again; the cause stands in {log}, whose "
+                        f"last lines follow; then type `tidemark up` again\n{tail(log, 5)}"
+                    )
                 if time.monotonic() > deadline:
                     raise StartupFailed(
                         f"first row: nothing new reached Cassandra in {FIRST_ROW_S:.0f} s; "
                         "`tidemark status` says where it stands, `tidemark logs` why"
                     )
                 time.sleep(LOOK_S)
-
-
-def _venue() -> str:
-    return asyncio.run(choose(IngestSettings())).venue
-
-
-def simulator_port() -> dict[str, int]:
-    """The port that the simulated exchange will listen on, where it is sure to be used."""
-    settings = IngestSettings()
-    port = urlsplit(settings.simulator_url).port
-    return {"simulator": port} if settings.exchange == "simulator" and port else {}
