@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from enum import Enum
 
-from cassandra import AuthenticationFailed, InvalidRequest, RequestValidationException, Unauthorized
+from cassandra import (
+    AuthenticationFailed,
+    DriverException,
+    InvalidRequest,
+    RequestValidationException,
+    Unauthorized,
+)
 from cassandra.cluster import NoHostAvailable
+from cassandra.connection import ConnectionException
+from cassandra.protocol import ErrorMessage
 
 from cdc.errors import AccessDenied, SchemaMismatch
+
+# What a request may raise. The driver has no common base: a connection that breaks under a request
+# and an answer that it has no exception for are neither of the first two.
+DRIVER_FAILURES = (DriverException, NoHostAvailable, ConnectionException, ErrorMessage)
 
 _SCHEMA_WORDS = ("unconfigured table", "unknown keyspace", "does not exist", "undefined column")
 

@@ -19,7 +19,6 @@ from cassandra.cluster import (
     EXEC_PROFILE_DEFAULT,
     Cluster,
     ExecutionProfile,
-    NoHostAvailable,
     Session,
 )
 from cassandra.policies import (
@@ -30,7 +29,7 @@ from cassandra.policies import (
 
 from cdc.cql_script import Script, pending, read_scripts
 from cdc.errors import AccessDenied, CdcError, SchemaMismatch, Unreachable
-from cdc.failures import denied
+from cdc.failures import DRIVER_FAILURES, denied
 from cdc.settings import CdcSettings
 from contracts.naming import Role
 from runtime.settings import PROJECT_ROOT
@@ -176,7 +175,7 @@ def _in_our_words(
         )
     if isinstance(error, InvalidRequest):
         return SchemaMismatch(f"Cassandra has no keyspace {keyspace}; run `tidemark migrate`")
-    if isinstance(error, NoHostAvailable | DriverException | OSError):
+    if isinstance(error, (*DRIVER_FAILURES, OSError)):
         return Unreachable(
             f"Cassandra at {where} does not answer; `tidemark status` shows the services"
         )
@@ -195,7 +194,7 @@ def _has_owner(settings: CdcSettings) -> bool:
             _make_role(default, Role.OWNER, settings.secret(Role.OWNER), superuser=True)
     except AccessDenied:
         return False
-    except (NoHostAvailable, DriverException) as error:
+    except DRIVER_FAILURES as error:
         raise Unreachable("Cassandra stopped answering while roles were made") from error
     return True
 

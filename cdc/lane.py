@@ -40,6 +40,7 @@ class Lane:
         self.order = PartitionOrder(generation)
         self.seen: Counter[str] = Counter()
         self.halted: HaltTable | None = None
+        self._streaming = False  # whether a streamed row was seen: the snapshot is over
         self._decoder = decoder
         self._router = router
         self._generation = generation
@@ -99,9 +100,10 @@ class Lane:
     def _refuse(self, change: Change) -> None:
         if change.op == TRUNCATE:
             raise Truncated(self.table)
-        if (
-            self._snapshot_lsn is not None
-            and change.source.initial
-            and (change.source.lsn or 0) > self._snapshot_lsn  # below: an aborted attempt at it
-        ):
+        self._streaming |= change.source.streamed
+        if not change.source.initial:
+            return
+        known = self._snapshot_lsn
+        # below the known one: an aborted attempt at it, which no streamed row precedes
+        if self._streaming or (known is not None and (change.source.lsn or 0) > known):
             raise LateSnapshot(self.table, self._generation)

@@ -23,7 +23,7 @@ UNSET = b"\xff\xff\xff\xfe"
 TRUE = b"\x00\x00\x00\x01\x01"
 FALSE = b"\x00\x00\x00\x01\x00"
 
-_MEMO_ENTRIES = 100_000
+_MEMO_ENTRIES = 10_000  # 1.7 MB of decimals, for each decimal column of each route
 _MAX_TEXT = 7_000_000
 _MAX_DIGITS = 2000  # PostgreSQL's numeric can hold 147,455; a price has 38
 

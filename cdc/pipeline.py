@@ -10,13 +10,14 @@ from functools import partial
 from typing import TypeVar
 
 import structlog
-from cassandra import DriverException
-from cassandra.cluster import NoHostAvailable, Session
+from cassandra.cluster import Session
 
 from cdc import keyspace, packed_batch, preflight, state
 from cdc.errors import PreflightRefused, Retryable, SchemaMismatch, Unreachable
+from cdc.failures import DRIVER_FAILURES
 from cdc.positions import PositionsPublisher
-from cdc.prepared import prepare
+from cdc.prepared import Prepared, prepare
+from cdc.router import Heads
 from cdc.settings import CdcSettings
 from cdc.sink import Sink
 from cdc.writer import Send
@@ -65,11 +66,21 @@ class _Connection:
     def __init__(self, settings: CdcSettings) -> None:
         self._settings = settings
         self.session: Session = keyspace.connect(settings, Role.SINK)
+        self._prepared: Prepared | None = None
+
+    def prepare(self) -> dict[str, Heads]:
+        """Prepare the routes' statements, and keep them: see `Prepared`."""
+        self._prepared = prepare(self.session, self._settings.cassandra_keyspace)
+        return self._prepared.heads
 
     def renew(self) -> None:
         """Replace the session; the old one's requests fail and are sent again over the new."""
         old, self.session = self.session, keyspace.connect(self._settings, Role.SINK)
         old.cluster.shutdown()
+        try:
+            self.prepare()  # the same statements have the same ids, so the heads stay
+        except DRIVER_FAILURES as error:
+            raise Unreachable(f"Cassandra does not answer: {type(error).__name__}") from error
 
     @property
     def send(self) -> Send:
@@ -94,8 +105,8 @@ def _begin_on(
     try:
         keyspace.check_migrated(session)
         generation = state.recall(session).get(settings.generation)
-        heads = prepare(session, settings.cassandra_keyspace)
-    except (DriverException, NoHostAvailable) as error:
+        heads = connection.prepare()
+    except DRIVER_FAILURES as error:
         raise Unreachable(f"Cassandra does not answer: {type(error).__name__}") from error
     except SchemaMismatch as error:
         raise Unreachable(str(error)) from error  # `tidemark migrate` may be under way
@@ -111,7 +122,7 @@ def _begin_on(
 def _acknowledged(connection: _Connection, group: str) -> dict[tuple[str, int], int]:
     try:
         return state.positions(connection.session, group)
-    except (DriverException, NoHostAvailable) as error:
+    except DRIVER_FAILURES as error:
         raise Unreachable(f"Cassandra does not answer: {type(error).__name__}") from error
 
 

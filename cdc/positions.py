@@ -6,10 +6,10 @@ import threading
 from collections.abc import Callable, Mapping
 
 import structlog
-from cassandra import DriverException
-from cassandra.cluster import NoHostAvailable, Session
+from cassandra.cluster import Session
 
 from cdc.consumer import Partition
+from cdc.failures import DRIVER_FAILURES
 from cdc.state import publish_positions
 
 log = structlog.get_logger(__name__)
@@ -50,7 +50,7 @@ class PositionsPublisher:
         changed = {key: at for key, at in latest.items() if self._published.get(key) != at}
         try:
             publish_positions(self._session(), changed, self._group)
-        except (DriverException, NoHostAvailable) as error:
+        except DRIVER_FAILURES as error:
             log.warning("positions are not published yet", error=type(error).__name__)
         else:
             self._published = dict(latest)

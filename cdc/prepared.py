@@ -6,6 +6,7 @@ that Cassandra answers are compared before the first write.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from cassandra import InvalidRequest
@@ -19,22 +20,42 @@ from cdc.router import Heads
 from cdc.routes import ROUTES
 
 
-def prepare(session: Session, keyspace: str) -> dict[str, Heads]:
-    """{target table: heads} of every route; SchemaMismatch names the first table that is unfit."""
-    return {route.table: _heads(session, route, keyspace) for route in ROUTES}
+@dataclass(frozen=True)
+class Prepared:
+    """{target table: heads} of every route.
+
+    Hold on to `statements`: the driver knows them weakly, and only what it knows can it prepare
+    again when Cassandra has forgotten it (after a change of the table, or of the node).
+    """
+
+    heads: dict[str, Heads]
+    statements: list[Any]
 
 
-def _heads(session: Session, route: Route, keyspace: str) -> Heads:
+def prepare(session: Session, keyspace: str) -> Prepared:
+    """Prepare every route; SchemaMismatch names the first table that is unfit."""
+    made = {route: _statements(session, route, keyspace) for route in ROUTES}
+    return Prepared(
+        heads={route.table: _heads(route, statements) for route, statements in made.items()},
+        statements=[each for statements in made.values() for each in statements],
+    )
+
+
+def _statements(session: Session, route: Route, keyspace: str) -> list[Any]:
+    """Insert, delete and, where a row is timed, the mark that it is visible."""
     timed = any(each.via is Via.SINK for each in route.columns)
-    types = {each.name: each.cql for each in route.columns}
     try:
-        made = [
+        return [
             session.prepare(make(route, keyspace))
             for make in (statements.insert, statements.delete, statements.mark_visible)
             if timed or make is not statements.mark_visible
         ]
     except InvalidRequest as error:
         raise SchemaMismatch(f"{route.table}: {error}; run `tidemark migrate`") from error
+
+
+def _heads(route: Route, made: list[Any]) -> Heads:
+    types = {each.name: each.cql for each in route.columns}
     return Heads(*(_checked(route.table, each, types) for each in made))
 
 

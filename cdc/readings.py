@@ -12,10 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from cassandra import DriverException
-from cassandra.cluster import NoHostAvailable
-
 from cdc.errors import Unreachable
+from cdc.failures import DRIVER_FAILURES
 from cdc.routes import ROUTES
 
 Session = Any  # cassandra.cluster.Session, which ships no types
@@ -126,14 +124,14 @@ def _count(session: Session, job: tuple[str, str, tuple[int, int]], deadline: fl
         return None
     try:
         return int(session.execute(job[1], job[2], timeout=left).one()[0])
-    except (DriverException, NoHostAvailable):
+    except DRIVER_FAILURES:
         return None
 
 
 def _execute(session: Session, statement: str, values: tuple[object, ...]) -> Any:
     try:
         return session.execute(statement, values)
-    except (DriverException, NoHostAvailable) as error:
+    except DRIVER_FAILURES as error:
         raise Unreachable(f"Cassandra does not answer: {type(error).__name__}") from error
 
 

@@ -51,6 +51,7 @@ class Sink:
         self._heads = heads
         self._acknowledged = acknowledged
         self._decoders = decoders()
+        self._routers: dict[tuple[str, int], Router] = {}
         self._lanes: dict[Partition, Lane] = {}
         self._committed: dict[Partition, int] = {}
         self._full_since: float | None = None
@@ -191,16 +192,24 @@ class Sink:
     def _on_assigned(self, starts: Offsets) -> None:
         for (topic, number), start in starts.items():
             generation, table = parse_topic(topic)
-            decoder = self._decoders[table]
-            router = Router(
-                decoder.source,
+            self._lanes[topic, number] = Lane(
+                self._decoders[table],
+                self._router(table, generation),
+                generation,
+                start,
+                self._state.snapshot_lsn,
+            )
+
+    def _router(self, table: str, generation: int) -> Router:
+        """One for all partitions of a table, whose memos they share."""
+        if (table, generation) not in self._routers:
+            self._routers[table, generation] = Router(
+                self._decoders[table].source,
                 self._heads,
                 generation=generation,
                 placeholder=self._state.placeholder,
             )
-            self._lanes[topic, number] = Lane(
-                decoder, router, generation, start, self._state.snapshot_lsn
-            )
+        return self._routers[table, generation]
 
     def _on_revoked(self, partitions: list[Partition]) -> Offsets:
         """Forget the partitions; return what may be committed of them."""

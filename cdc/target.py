@@ -9,13 +9,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from cassandra import DriverException
-from cassandra.cluster import EXEC_PROFILE_DEFAULT, NoHostAvailable
+from cassandra.cluster import EXEC_PROFILE_DEFAULT
 from cassandra.concurrent import execute_concurrent_with_args
 from cassandra.query import tuple_factory
 
 from cdc.compare import Row
 from cdc.errors import Unreachable
+from cdc.failures import DRIVER_FAILURES
 from cdc.mapping import Bucket, Via
 from cdc.selection import Selection
 from cdc.times import bucket_of_interval, bucket_start
@@ -120,6 +120,6 @@ class Target:
 def _speaking() -> Iterator[None]:
     try:
         yield
-    except (DriverException, NoHostAvailable) as error:
+    except DRIVER_FAILURES as error:
         text = " ".join(str(error).split())[:200]
         raise Unreachable(f"Cassandra does not answer: {type(error).__name__}: {text}") from error

@@ -127,7 +127,8 @@ def run(settings: CdcSettings, events: int) -> dict[str, float]:
         placeholder="__bench_placeholder__",
     )
     send = partial(_send, session, settings.request_timeout_ms / 1000)
-    sink = Sink(settings, state, prepare(session, settings.cassandra_keyspace), send, dict)
+    prepared = prepare(session, settings.cassandra_keyspace)
+    sink = Sink(settings, state, prepared.heads, send, dict)
     while sink.writer.counts.rows == 0:
         sink.step()
     rows, wall, cpu = sink.writer.counts.rows, time.perf_counter(), _cpu_s()

@@ -278,6 +278,15 @@ def test_a_second_snapshot_in_a_generation_halts() -> None:
     assert isinstance(caught.lane.halted, LateSnapshot)
 
 
+def test_snapshot_rows_behind_streamed_ones_halt_even_where_no_snapshot_is_recorded() -> None:
+    """Connect was killed before it had stored that its snapshot was complete, and took another."""
+    caught = Caught("prices")
+    assert len(caught.take(event("r", price(), snapshot="first", lsn=8000))) == 2
+    assert len(caught.take(event("c", price(), lsn=8008))) == 2
+    assert caught.take(event("r", price(), snapshot="true", lsn=9000)) == []
+    assert isinstance(caught.lane.halted, LateSnapshot)
+
+
 def test_rows_of_an_aborted_attempt_at_the_snapshot_do_not_halt() -> None:
     """They lie before the completed one's in the log, and are still unread after a restart."""
     caught = Caught("prices", snapshot_lsn=8000)

@@ -1,0 +1,51 @@
+"""The thread that publishes positions outlives everything that the driver may raise."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from cassandra import OperationTimedOut
+from cassandra.cluster import NoHostAvailable
+from cassandra.connection import ConnectionShutdown
+from cassandra.protocol import ServerError
+
+from cdc.positions import PositionsPublisher
+
+FAILURES = [
+    OperationTimedOut(),
+    NoHostAvailable("none", {}),
+    ConnectionShutdown("the connection is gone"),
+    ServerError(0, "overloaded", {}),
+]
+
+
+class Session:
+    """Fails once, then keeps what it is given."""
+
+    def __init__(self, failure: Exception) -> None:
+        self._failure: Exception | None = failure
+        self.stored: list[Any] = []
+
+    def prepare(self, text: str) -> str:
+        return text
+
+    def execute(self, statement: Any, values: Any = None) -> None:
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+        self.stored.append((statement, values))
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda each: type(each).__name__)
+def test_positions_are_published_after_a_failure(failure: Exception) -> None:
+    """What failed is tried again in the next round."""
+    session = Session(failure)
+    publisher = PositionsPublisher(lambda: session, "group", every_s=0.01)
+    publisher.offer({("topic", 0): 7})
+    deadline = time.monotonic() + 5
+    while not session.stored and time.monotonic() < deadline:
+        time.sleep(0.01)
+    publisher.close(1.0)
+    assert session.stored
