@@ -28,7 +28,7 @@ def nothing_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> StackSettings:
-    return StackSettings(state_dir=tmp_path / "state")
+    return StackSettings(state_dir=tmp_path / "a state")
 
 
 def properties(text: str) -> dict[str, str]:
