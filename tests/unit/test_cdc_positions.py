@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import threading
 from typing import Any
 
 import pytest
@@ -26,14 +26,13 @@ class Session:
 
     def __init__(self, failure: Exception) -> None:
         self._failure: Exception | None = failure
+        self.failed = threading.Event()
         self.stored: list[Any] = []
-
-    def prepare(self, text: str) -> str:
-        return text
 
     def execute(self, statement: Any, values: Any = None) -> None:
         if self._failure is not None:
             failure, self._failure = self._failure, None
+            self.failed.set()
             raise failure
         self.stored.append((statement, values))
 
@@ -44,8 +43,6 @@ def test_positions_are_published_after_a_failure(failure: Exception) -> None:
     session = Session(failure)
     publisher = PositionsPublisher(lambda: session, "group", every_s=0.01)
     publisher.offer({("topic", 0): 7})
-    deadline = time.monotonic() + 5
-    while not session.stored and time.monotonic() < deadline:
-        time.sleep(0.01)
-    publisher.close(1.0)
+    assert session.failed.wait(5)
+    publisher.close(5)
     assert session.stored
