@@ -10,6 +10,7 @@ from typing import Final
 import structlog
 
 from cdc.connector import ConnectClient, ConnectorStatus
+from cdc.errors import Unreachable
 from watch import gauges, probes
 from watch.announcer import Announcer
 from watch.checks import LATELY
@@ -90,7 +91,8 @@ class FlowCheck:
     """The log: lag, dead letters, and a connector that says RUNNING while nothing comes.
 
     Debezium's own heartbeat makes a change each second, so a heartbeat topic that stands still
-    while PostgreSQL and Kafka answer means that the connector is stuck.
+    while PostgreSQL and Kafka answer means that the connector is stuck. Only a snapshot, which
+    passes on no change before it is complete, may take as long as it takes.
     """
 
     name, part = "flow", "kafka"
@@ -108,6 +110,7 @@ class FlowCheck:
         self._announcer = announcer
         self._backoff = backoff
         self._beats = Standstill()
+        self._restarted_at: datetime | None = None
         self._letters: deque[tuple[datetime, int]] = deque()
 
     def look(self, now: datetime) -> None:
@@ -130,20 +133,44 @@ class FlowCheck:
         return f"{new} new within five minutes, {count} in all" if new > 0 else None
 
     def _stuck(self, beats: int, now: datetime) -> str | None:
-        if self._announcer.is_raised("postgres_down"):
-            self._beats.forget()
-            return None
         still_s = self._beats.seconds(beats, now)
-        if still_s < self._settings.watch_stuck_s:
+        if still_s == 0:
             self._backoff.well(STUCK, now.timestamp())
             return None
-        status = self._client.status()
-        if status is None or not status.running:
-            return None  # ConnectorCheck's business, or a person stopped it
-        if self._backoff.due(STUCK, now.timestamp()):
-            self._backoff.restarted(STUCK, now.timestamp())
-            log.warning("restarting", connector=status.name, reason="RUNNING, and nothing comes")
-            for task in status.tasks:
-                self._client.restart_task(task.id)
-            gauges.TASK_RESTARTS.labels(STUCK).inc()
+        status = self._owing()
+        if status is None:
+            self._beats.forget()
+            return None
+        if still_s < self._settings.watch_stuck_s:
+            return None
+        if self._may_restart(now):
+            self._restart(status, now)
         return f"{status.name} says RUNNING, and nothing has come for {still_s:.0f} s"
+
+    def _owing(self) -> ConnectorStatus | None:
+        """The connector's status where a heartbeat is due, None where its absence has a reason."""
+        if self._announcer.is_raised("postgres_down"):
+            return None
+        try:
+            status, offsets = self._client.status(), self._client.offsets()
+        except Unreachable:
+            return None  # ConnectorCheck's business, as is one that has failed
+        if status is None or not status.running:
+            return None
+        # a snapshot that begins (nothing stored) or goes on: a restart would begin it anew
+        return None if offsets is None or offsets.snapshot else status
+
+    def _may_restart(self, now: datetime) -> bool:
+        """A task that was restarted has the whole patience again: it may start slowly."""
+        if not self._backoff.due(STUCK, now.timestamp()):
+            return False
+        waited = None if self._restarted_at is None else (now - self._restarted_at).total_seconds()
+        return waited is None or waited >= self._settings.watch_stuck_s
+
+    def _restart(self, status: ConnectorStatus, now: datetime) -> None:
+        self._restarted_at = now
+        self._backoff.restarted(STUCK, now.timestamp())
+        log.warning("restarting", connector=status.name, reason="RUNNING, and nothing comes")
+        for task in status.tasks:
+            self._client.restart_task(task.id)
+        gauges.TASK_RESTARTS.labels(STUCK).inc()
