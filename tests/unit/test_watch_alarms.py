@@ -98,3 +98,13 @@ def test_every_alarm_is_raised_within_thirty_seconds_of_its_trouble() -> None:
     period_s = WatchSettings.model_fields["watch_period_s"].default
     slow = [a.name for a in ALARMS if a.raise_after_s + 2 * period_s > 30]
     assert slow == []
+
+
+def test_partitions_are_well_at_the_first_look_that_says_so() -> None:
+    """They are looked at once an hour: an alarm that waited would stay an hour too long."""
+    alarms = Alarms()
+    alarms.observe("partitions", "none made ahead", at(0))
+    cleared = alarms.observe("partitions", None, at(15))
+    assert cleared is not None
+    assert cleared.severity == "info"
+    assert alarms.raised() == {}
