@@ -153,7 +153,7 @@ class Backfill:
         end = min(span.end, in_ms(self._client.now()))
         if self._status[symbol] != TRADING:
             last = await self._ask(symbol, interval, endpoints.klines(symbol, interval, limit=1))
-            end = min(end, *(grid.after(in_ms(one.open_time)) for one in last.rows))
+            end = min([end, *(grid.after(in_ms(one.open_time)) for one in last.rows)])
         begin = grid.at_or_after(span.start)
         return _Task(symbol, interval, grid, Span(begin, max(grid.closed_before(end), begin)))
 
@@ -203,11 +203,15 @@ class Backfill:
                 unwanted.cancel()
 
     async def _page(self, task: _Task, span: Span) -> _Page:
-        """One page; what it leaves out is asked for once more."""
+        """One page; what it leaves out is asked for once more.
+
+        A row that cannot be read either time is set aside once, where its bytes are the same.
+        """
         page = await self._fetch(task.symbol, task.interval, span)
         for hole in task.grid.missing(span, _open_times(page)):
             again = await self._fetch(task.symbol, task.interval, hole)
             page.klines += again.klines
+            page.rejected += [one for one in again.rejected if one not in page.rejected]
             page.missing += task.grid.missing(hole, _open_times(again))
         return page
 
@@ -257,7 +261,7 @@ class Backfill:
         )
 
     def _gap(self, task: _Task, page: _Page, hole: Span) -> Gap:
-        """A hole; not confirmed where a row of its page could not be read."""
+        """A hole; not confirmed where either answer held a row that could not be read."""
         now = utc_now()
         return Gap(
             venue=self._venue,
