@@ -34,10 +34,10 @@ class Prepared:
 
 def prepare(session: Session, keyspace: str) -> Prepared:
     """Prepare every route; SchemaMismatch names the first table that is unfit."""
-    made = {route: _statements(session, route, keyspace) for route in ROUTES}
+    made = [(route, _statements(session, route, keyspace)) for route in ROUTES]
     return Prepared(
-        heads={route.table: _heads(route, statements) for route, statements in made.items()},
-        statements=[each for statements in made.values() for each in statements],
+        heads={route.table: _heads(route, statements) for route, statements in made},
+        statements=[each for _, statements in made for each in statements],
     )
 
 
