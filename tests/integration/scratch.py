@@ -66,3 +66,10 @@ def fetch(connection: Connection, sql: str, *parameters: object) -> list[tuple[A
 def value(connection: Connection, sql: str, *parameters: object) -> Any:
     """The first column of the first row."""
     return fetch(connection, sql, *parameters)[0][0]
+
+
+def empty(connection: Connection) -> None:
+    """Leave no row in any table that a store writes."""
+    tables = "instruments, prices, depth, trades, klines, ticker_24h, ticker_24h_history, "
+    tables += "movers_24h, gaps, events, quarantine, heartbeat, backfills, dropped_days"
+    connection.cursor().execute(f"TRUNCATE {tables}")

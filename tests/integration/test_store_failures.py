@@ -19,7 +19,7 @@ from ingest.errors import StoreRefused, StoreUnavailable
 from ingest.store import Store
 from runtime.endpoints import PostgresEndpoint
 from tests.conftest import Stack
-from tests.integration.scratch import Connection, connect, fetch, migrated_database, value
+from tests.integration.scratch import Connection, connect, empty, fetch, migrated_database, value
 from tests.market_rows import (
     NOON,
     SYMBOL,
@@ -30,8 +30,6 @@ from tests.market_rows import (
 
 pytestmark = pytest.mark.integration
 LATER = NOON + timedelta(minutes=5)
-TABLES = "instruments, prices, depth, trades, klines, ticker_24h, ticker_24h_history, movers_24h, "
-TABLES += "gaps, events, quarantine, heartbeat, backfills, dropped_days"
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +41,7 @@ def database(stack: Stack) -> Iterator[PostgresEndpoint]:
 @pytest.fixture
 def owner(database: PostgresEndpoint) -> Iterator[Connection]:
     with closing(connect(database)) as connection:
-        connection.cursor().execute(f"TRUNCATE {TABLES}")
+        empty(connection)
         yield connection
 
 
