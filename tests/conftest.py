@@ -6,10 +6,15 @@
 
 Each starts when the first test asks for it. Downloaded services are shared with the project's own
 state folder. At the end no process is left; after a failure the logs are kept and named.
+
+While you write a test, `pytest --keep-stack FOLDER …` uses the services below FOLDER, starts them
+where they do not run, and leaves them running: `--keep-stack` again takes seconds. To end them:
+`pytest --end-stack FOLDER`.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -25,7 +30,7 @@ import pytest
 
 from runtime.settings import PROJECT_ROOT
 from stack import launcher
-from stack.settings import StackSettings
+from stack.settings import PROCESSES, StackSettings
 
 KEPT_LOGS = PROJECT_ROOT / ".tidemark" / "test-logs"
 PORTS = (
@@ -124,9 +129,40 @@ def fresh_folder() -> Path:
     return folder
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--keep-stack", type=Path, help="use and leave the stack below this folder")
+    parser.addoption("--end-stack", type=Path, help="end the stack that was kept below this folder")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    folder = session.config.getoption("--end-stack")
+    if folder is not None:
+        discard(_kept(folder.resolve()), keep_logs=False)
+        pytest.exit(f"the stack below {folder} is ended", returncode=0)
+
+
+def _kept(folder: Path) -> Stack:
+    """A stack that outlives the run; its ports stand in its folder."""
+    known = folder / "test-environment.json"
+    if not known.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        known.write_text(json.dumps(fresh_environment(folder)))
+    environment = json.loads(known.read_text())
+    return Stack(settings_of(environment), environment)
+
+
 @pytest.fixture(scope="session")
 def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     """The four services, running and answering."""
+    folder = request.config.getoption("--keep-stack")
+    if folder is not None:
+        kept = _kept(folder.resolve())
+        launcher.start_services(kept.settings, lambda _line: None)
+        launcher.stop_processes(
+            kept.settings, PROCESSES
+        )  # those of an earlier run may be of older code
+        yield kept
+        return
     environment = fresh_environment(fresh_folder())
     started = Stack(settings_of(environment), environment)
     try:

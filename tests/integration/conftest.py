@@ -6,7 +6,6 @@ theirs alone.
 
 from __future__ import annotations
 
-import itertools
 import os
 import subprocess
 import sys
@@ -24,11 +23,22 @@ from cdc import keyspace
 from cdc.connector import ConnectClient
 from cdc.errors import CdcError
 from cdc.settings import CdcSettings
-from contracts.naming import Role, slot_name
+from contracts.naming import MAX_GENERATION, Role, slot_name
 from runtime.settings import PROJECT_ROOT
 from tests.conftest import Stack
 
-GENERATIONS = itertools.count(60)  # far from the pipeline's own
+
+def generations(stack: Stack) -> Iterator[int]:
+    """Numbers of generations that nothing has used, far from the pipeline's own.
+
+    They go on where an earlier run on a kept stack ended.
+    """
+    used = stack.settings.state_dir / "generations-used"
+    first = int(used.read_text()) + 1 if used.exists() else 20
+    for number in range(first, MAX_GENERATION + 1):
+        used.write_text(str(number))
+        yield number
+    pytest.exit("all generations of this stack are used: end it (--end-stack) and start anew")
 
 
 def cdc_settings(environment: Mapping[str, str]) -> CdcSettings:
@@ -52,7 +62,7 @@ class Replica:
         """Go on in a generation that nothing was started in yet; the last one ends."""
         if "TIDEMARK_GENERATION" in self.variables:
             self.end()
-        generation = next(GENERATIONS)
+        generation = next(generations(self.stack))
         self.variables["TIDEMARK_GENERATION"] = str(generation)
         self.variables["TIDEMARK_SINK_GROUP"] = f"sink-{generation}"
 
@@ -129,9 +139,23 @@ def replica(stack: Stack, request: pytest.FixtureRequest) -> Iterator[Replica]:
     with closing(psycopg2.connect(**admin)) as connection:
         connection.autocommit = True
         with connection.cursor() as cursor:
+            if request.config.getoption("--keep-stack"):
+                _drop_leftovers(made, cursor, name)
             cursor.execute(f"CREATE DATABASE {name} OWNER {Role.OWNER}")
     migrated = made.tidemark("migrate")
     assert migrated.returncode == 0, migrated.stderr
     with ExitStack() as cleanup:
         cleanup.callback(made.end)
         yield made
+
+
+def _drop_leftovers(made: Replica, cursor: Any, name: str) -> None:
+    """What an earlier run left on a kept stack: slots, database, keyspace."""
+    cursor.execute(
+        "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = %s",
+        (name,),
+    )
+    cursor.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    anywhere = made.settings.model_copy(update={"cassandra_keyspace": "system"})
+    with suppress(CdcError), keyspace.session(anywhere, Role.OWNER) as session:  # no owner yet
+        session.execute(f"DROP KEYSPACE IF EXISTS {name}")
