@@ -7,9 +7,9 @@
 Each starts when the first test asks for it. Downloaded services are shared with the project's own
 state folder. At the end no process is left; after a failure the logs are kept and named.
 
-While you write a test, `pytest --keep-stack FOLDER …` uses the services below FOLDER, starts them
+While you write a test, `pytest --keep-stack=FOLDER …` uses the services below FOLDER, starts them
 where they do not run, and leaves them running: `--keep-stack` again takes seconds. To end them:
-`pytest --end-stack FOLDER`.
+`pytest tests --end-stack=FOLDER`.
 """
 
 from __future__ import annotations
