@@ -10,16 +10,13 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Any, Self
 
 import psycopg2
 from psycopg2.extras import execute_values
 
-from cdc.compare import Row
 from cdc.errors import AccessDenied, Unreachable
-from cdc.mapping import Kind
-from cdc.selection import Selection
 from cdc.settings import CdcSettings
 from contracts.naming import SCHEMA, Role
 
@@ -27,7 +24,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 STREAM_ROWS = 5000  # rows a fetch of a server-side cursor
 FENCE_SOURCE = "fence"
 
-Version = tuple[Row, str]  # a row and its xmin: equal versions are the same write
+Row = tuple[Any, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,40 +203,25 @@ class SourceDatabase:
         )
         return int(count)
 
-    def stream(self, selection: Selection, day: date | None = None) -> Iterator[Row]:
-        """Rows of a route, sorted, of one day or all, by a server-side cursor."""
-        bounds = () if day is None else (_start(day), _start(day + timedelta(days=1)))
-        statement = selection.everything if day is None else selection.day
+    def stream(self, statement: str, values: Sequence[object] = ()) -> Iterator[Row]:
+        """Rows of a statement as they are fetched, by a server-side cursor."""
         with self._speaking():
             self._connection.autocommit = False
             try:
                 with self._connection.cursor("verify") as cursor:
                     cursor.itersize = STREAM_ROWS
-                    cursor.execute(statement, bounds)
+                    cursor.execute(statement, values)
                     yield from cursor
             finally:
                 if not self._connection.closed:
                     self._connection.rollback()
                     self._connection.autocommit = True
 
-    def by_keys(self, selection: Selection, keys: Sequence[Row]) -> dict[Row, Version]:
-        """Rows of these keys that exist, with their versions."""
-        bound = [tuple(_bindable(selection, key)) for key in keys]
+    def rows_of(self, statement: str, keys: Sequence[Row]) -> list[Row]:
+        """Rows of a statement with one `VALUES %s`, into which the keys go."""
         with self._speaking(), self._connection.cursor() as cursor:
-            rows = execute_values(cursor, selection.by_keys, bound, page_size=1000, fetch=True)
-        width = selection.order.width
-        return {row[:width]: (row[:-1], row[-1]) for row in rows}
-
-
-def _bindable(selection: Selection, key: Row) -> Iterator[object]:
-    """Key values as PostgreSQL takes them: times are ms since the epoch in rows."""
-    for column, value in zip(selection.key, key, strict=True):
-        kind = selection.route.source.field_of(str(column.source)).kind
-        yield EPOCH + timedelta(milliseconds=value) if kind is Kind.TIMESTAMP else value
-
-
-def _start(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+            found: list[Row] = execute_values(cursor, statement, keys, page_size=1000, fetch=True)
+            return found
 
 
 def _line(error: Exception) -> str:

@@ -8,9 +8,9 @@ import sys
 import click
 
 from cdc.errors import CdcError
-from cdc.report import Report, TableReport
 from cdc.settings import CdcSettings
-from cdc.verify import verify as compare
+from cdc.verification import Report, TableReport
+from cdc.verification import verify as compare
 
 
 @click.command()

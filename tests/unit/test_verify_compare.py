@@ -9,7 +9,7 @@ from operator import itemgetter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdc.compare import Difference, KeyOrder, Kind, Row, differences, read_ahead
+from cdc.verification.compare import Difference, KeyOrder, Kind, Row, differences, read_ahead
 
 KEYS = st.tuples(st.text("abé😀", max_size=2), st.integers(-3, 3))
 ROWS = st.dictionaries(KEYS, st.sampled_from([None, 1, 2]), max_size=12)

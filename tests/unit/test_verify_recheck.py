@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdc.compare import Difference, Kind, Row
-from cdc.recheck import Sides, Version, settle
+from cdc.verification.compare import Difference, Kind, Row
+from cdc.verification.recheck import Sides, Version, settle
 
 KEY: Row = ("BTCUSDT",)
 

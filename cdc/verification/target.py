@@ -1,6 +1,6 @@
 """Cassandra as verification reads it: partitions in pages, single rows, the list of partitions.
 
-Rows have the columns of `cdc.selection`, in its order. Reads only; several are under way at once.
+Rows have the columns of `Selection`, in its order. Reads only; several are under way at once.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from cassandra.cluster import EXEC_PROFILE_DEFAULT
 from cassandra.concurrent import execute_concurrent_with_args
 from cassandra.query import tuple_factory
 
-from cdc.compare import Row
 from cdc.errors import Unreachable
 from cdc.failures import DRIVER_FAILURES
 from cdc.mapping import Bucket, Via
-from cdc.selection import Selection
 from cdc.times import bucket_of_interval, bucket_start
+from cdc.verification.compare import Row
+from cdc.verification.selection import Selection
 
 Session = Any  # cassandra.cluster.Session, which ships no types
 Future = Any  # cassandra.cluster.ResponseFuture

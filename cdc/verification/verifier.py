@@ -1,7 +1,7 @@
 """Prove that Cassandra equals what PostgreSQL retains: row for row, value for value, in flight.
 
 For each route: PostgreSQL's rows stream by in Cassandra's order, each Cassandra partition is read
-beside them, rows that are not equal become candidates (cdc.recheck judges them at a fence), and
+beside them, rows that are not equal become candidates (judged at a fence), and
 partitions that only Cassandra has are looked at last. Memory does not grow with rows; it holds a
 key per partition of the table's retained range.
 """
@@ -17,19 +17,20 @@ from operator import itemgetter
 from typing import Any
 
 from cdc import keyspace, state
-from cdc.compare import Difference, Kind, Row, differences, read_ahead
 from cdc.connector import ConnectClient
 from cdc.fence import Fence
 from cdc.mapping import Order, Route
-from cdc.recheck import Sides, settle
-from cdc.report import Report, TableReport
 from cdc.routes import ROUTES, SOURCES
-from cdc.selection import Selection
 from cdc.settings import CdcSettings
 from cdc.source import EPOCH, SourceDatabase
-from cdc.target import Partitioner, Target
 from cdc.times import MS_PER_DAY
 from cdc.topics import Topics
+from cdc.verification.compare import Difference, Kind, Row, differences, read_ahead
+from cdc.verification.recheck import Sides, settle
+from cdc.verification.report import Report, TableReport
+from cdc.verification.selection import Selection
+from cdc.verification.source_rows import SourceRows
+from cdc.verification.target import Partitioner, Target
 from contracts.naming import Role, topic_of
 
 ROWS_AHEAD = 10_000
@@ -120,6 +121,7 @@ class Comparison:
         self._route = route
         self._selection = Selection(route)
         self._partitioner = Partitioner(self._selection)
+        self._rows = SourceRows(stores.reader, stores.source, self._selection)
         self._target = Target(stores.session, self._selection)
         self._on_progress = on_progress
         self._rounds = rounds
@@ -166,10 +168,10 @@ class Comparison:
         """PostgreSQL's rows in sorted streams: short ones, a day each, where days are kept."""
         source = self._route.source
         if source.time is None or not self._route.one_to_one:
-            yield self._stores.reader.stream(self._selection)
+            yield self._rows.stream()
             return
         for day in self._stores.reader.days(source.table):
-            yield self._stores.reader.stream(self._selection, day)
+            yield self._rows.stream(day)
 
     def _beside(self, rows: Iterator[Row], seen: set[Row]) -> Iterator[Row]:
         """Compare a stream with its Cassandra partitions, which are read ahead of it."""
@@ -210,7 +212,7 @@ class Comparison:
 
     def _judge(self, keys: list[Row]) -> None:
         sides = Sides(
-            source=lambda wanted: self._stores.source.by_keys(self._selection, wanted),
+            source=self._rows.by_keys,
             fence=self._stores.fence.wait,
             target=self._target.by_keys,
             forgotten=self._forgotten,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from cdc.compare import Difference, Kind, Row
 from cdc.fence import Passed, as_lsn
+from cdc.verification.compare import Difference, Kind, Row
 
 
 @dataclass(kw_only=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cdc.compare import Difference, Kind, Row
+from cdc.verification.compare import Difference, Kind, Row
 
 Version = tuple[Row, str]  # a row and its xmin: equal versions are the same write
 

@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from cdc.compare import KeyOrder
 from cdc.mapping import Column, Kind, Order, Route, Via
+from cdc.verification.compare import KeyOrder
 from contracts.naming import SCHEMA
 
 
