@@ -15,6 +15,7 @@ from confluent_kafka import KafkaException, Producer
 
 from cdc.errors import DeadLetterLost
 from cdc.settings import CdcSettings
+from runtime import failpoints
 
 log = structlog.get_logger(__name__)
 
@@ -110,6 +111,7 @@ class DeadLetters:
             )
         except (KafkaException, BufferError) as error:
             raise self._lost(type(error).__name__) from error
+        failpoints.reach("in_dead_letter")
         log.warning(
             "event went to the dead letters",
             table=table,

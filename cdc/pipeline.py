@@ -22,6 +22,7 @@ from cdc.settings import CdcSettings
 from cdc.sink import Sink
 from cdc.writer import Send
 from contracts.naming import Role
+from runtime import failpoints
 from runtime import metrics as metrics_server
 from runtime.shutdown import Shutdown
 
@@ -178,6 +179,7 @@ def _step(settings: CdcSettings, sink: Sink, connection: _Connection, shutdown: 
 
 def _end(sink: Sink, publisher: PositionsPublisher, connection: _Connection) -> None:
     """Write and commit what was read, for a few seconds: the rest is read again next time."""
+    failpoints.reach("at_shutdown")
     try:
         sink.drain(_DRAIN_S)
         publisher.offer(sink.positions)

@@ -27,6 +27,7 @@ from cdc.state import Generation
 from cdc.watermark import Span
 from cdc.writer import Send, Writer
 from contracts.naming import parse_topic, topic_of
+from runtime import failpoints
 
 log = structlog.get_logger(__name__)
 
@@ -120,6 +121,7 @@ class Sink:
         timeout_ms = 1 if waiting else self._settings.poll_timeout_ms
         messages = self._reader.poll(timeout_ms / 1000)
         if messages:
+            failpoints.reach("after_poll")
             self._take(messages)
         self.writer.flush(self._gather_s(backlog=len(messages) >= self._settings.poll_messages))
         self.writer.pump()
@@ -213,6 +215,7 @@ class Sink:
 
     def _on_revoked(self, partitions: list[Partition]) -> Offsets:
         """Forget the partitions; return what may be committed of them."""
+        failpoints.reach("in_on_revoke")
         committable = {}
         for partition in partitions:
             lane = self._lanes.pop(partition, None)
@@ -233,6 +236,8 @@ class Sink:
             committable = lane.watermark.committable
             if self._committed.get(partition) != committable:
                 due[partition] = committable
+        if due:
+            failpoints.reach("before_commit")
         self._reader.commit(due)
         self._committed.update(due)
         self._metered.show(self._lanes, self.writer, self._reader.lag(self.positions))

@@ -19,6 +19,7 @@ import structlog
 from cdc.failures import Verdict, verdict
 from cdc.gathering import Batch, Gathering, Write
 from cdc.settings import CdcSettings
+from runtime import failpoints
 
 log = structlog.get_logger(__name__)
 
@@ -143,10 +144,12 @@ class Writer:
             self._send(statements, lambda error: self._answers.put((batch, error)))
         except Exception as error:  # noqa: BLE001 - a driver that cannot even send: as any failure
             self._answers.put((batch, error))
+        failpoints.reach("mid_batch")
 
     def _take_up(self, batch: Batch, error: Exception | None) -> None:
         self._in_flight -= 1
         if error is None:
+            failpoints.reach("after_write")
             self._failing_since = None
             self.counts.rows += len(batch.writes)
             self.counts.batches += 1
