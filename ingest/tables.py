@@ -211,8 +211,9 @@ coin_markets = _table(
 gaps = _table(
     "gaps",
     *_texts("venue", "symbol"),
-    *_texts("stream"),  # trades, klines_1m, …
-    *_counts("first_missing", "last_missing"),  # trade ids, or open times in ms of candles
+    *_texts("stream"),  # trades, klines_1m, depth, prices (symbol '*': all)
+    # trade ids; open times of candles in ms; of depth and prices, times in ms of polls left out
+    *_counts("first_missing", "last_missing"),
     *_texts("state", "cause", "detail"),
     *_times("detected_at", "as_of"),
     _now("ingested_at"),
@@ -292,4 +293,16 @@ backfills = _table(
     *_times("next_time"),  # everything before it is stored
     _now("updated_at"),
     key=("venue", "symbol", "interval", "start_time", "end_time"),
+)
+
+load_shedding = _table(
+    "load_shedding",  # one row: what the watch wants ingest to leave out
+    sa.Column("only_row", sa.Boolean, nullable=False, server_default=sa.true()),
+    sa.Column("level", sa.SmallInteger, nullable=False),  # of contracts.shedding.ORDER
+    _now("since"),
+    *_texts("reason"),
+    _now("at"),  # when the watch last confirmed it
+    sa.CheckConstraint("only_row", name="one_row"),
+    sa.CheckConstraint("level >= 0", name="level"),
+    key=("only_row",),
 )

@@ -33,6 +33,9 @@ from tests.market_rows import depth, instrument, kline, price, ticker, trade
 
 pytestmark = pytest.mark.integration
 
+REVISIONS = [each.revision for each in ScriptDirectory(str(ALEMBIC_INI.parent)).walk_revisions()]
+HEAD = REVISIONS[0]
+
 OWN_TABLES = """
 SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
   AND relname <> 'alembic_version'
@@ -116,7 +119,7 @@ def test_schema_goes_up_down_and_up_again_on_data(database: PostgresEndpoint) ->
             assert value(admin, OWN_TABLES) == 0
             assert value(admin, "SELECT count(*) FROM pg_publication") == 0
             assert value(admin, OWN_FUNCTIONS) == 0
-            assert upgrade(database)[-1] == "postgres: at revision 0004"
+            assert upgrade(database)[-1] == f"postgres: at revision {HEAD}"
             fill(database)
             assert value(admin, "SELECT count(*) FROM trades") == 1
         finally:
@@ -127,7 +130,7 @@ def test_each_revision_goes_back_and_forth_alone(database: PostgresEndpoint) -> 
     """A step back leaves nothing that stops the same step forward."""
     upgrade(database)
     fill(database)
-    for below in ("0003", "0002", "0001"):
+    for below in REVISIONS[1:]:
         command.downgrade(alembic(database), below)
         command.upgrade(alembic(database), "head")
     with closing(connect(database)) as owner:
@@ -138,10 +141,10 @@ def test_each_revision_goes_back_and_forth_alone(database: PostgresEndpoint) -> 
 def test_second_run_changes_nothing(database: PostgresEndpoint) -> None:
     """One line a step when it is new, one line in all when it is not."""
     assert [line.split(":")[1].strip() for line in upgrade(database)] == [
-        *(f"upgraded to {revision}" for revision in ("0001", "0002", "0003", "0004")),
-        "at revision 0004",
+        *(f"upgraded to {revision}" for revision in reversed(REVISIONS)),
+        f"at revision {HEAD}",
     ]
-    assert upgrade(database) == ["postgres: at revision 0004"]
+    assert upgrade(database) == [f"postgres: at revision {HEAD}"]
 
 
 def test_two_at_once_run_one_after_the_other(database: PostgresEndpoint) -> None:
@@ -190,7 +193,7 @@ def test_alembic_works_alone_from_any_folder(database: PostgresEndpoint) -> None
         )
         assert done.returncode == 0, done.stderr
     with closing(connect(database)) as owner:
-        assert value(owner, "SELECT version_num FROM alembic_version") == "0004"
+        assert value(owner, "SELECT version_num FROM alembic_version") == HEAD
 
 
 def test_autogenerate_finds_no_difference(database: PostgresEndpoint) -> None:

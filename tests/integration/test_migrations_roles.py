@@ -22,11 +22,12 @@ TABLES = sorted(tables.metadata.tables)
 PUBLISHED = {table.name for table in tables.PUBLISHED}
 UPSERTED = {"instruments", "klines", "ticker_24h", "coin_markets", "gaps", "backfills"}
 NOT_INGESTS = {"dropped_days"}
+THE_WATCHS = {"load_shedding"}  # it writes, ingest obeys
 
 ALLOWED: dict[str, dict[str, set[str]]] = {
     Role.INGEST: {
         "SELECT": set(TABLES) - NOT_INGESTS,
-        "INSERT": set(TABLES) - NOT_INGESTS,
+        "INSERT": set(TABLES) - NOT_INGESTS - THE_WATCHS,
         "UPDATE": UPSERTED,
     },
     Role.CDC: {"SELECT": PUBLISHED, "INSERT": {"heartbeat"}},
@@ -35,7 +36,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "UPDATE": PUBLISHED,
         "INSERT": {"heartbeat"},
     },
-    Role.WATCH: {"SELECT": set(TABLES), "INSERT": {"events"}},
+    Role.WATCH: {"SELECT": set(TABLES), "INSERT": {"events"}, "UPDATE": THE_WATCHS},
     Role.READER: {"SELECT": set(TABLES) - {"quarantine"}},
 }
 

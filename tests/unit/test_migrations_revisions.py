@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from alembic.config import Config
 from alembic.script import ScriptDirectory
@@ -27,7 +28,8 @@ def words(text: str) -> set[str]:
 def test_revisions_are_one_line() -> None:
     """One head, one base, each with a way back."""
     revisions = list(SCRIPTS.walk_revisions())
-    assert [each.revision for each in revisions] == ["0004", "0003", "0002", "0001"]
+    numbers = [f"{number:04}" for number in range(len(revisions), 0, -1)]
+    assert [each.revision for each in revisions] == numbers
     assert all(callable(each.module.downgrade) for each in revisions)
 
 
@@ -47,7 +49,11 @@ def test_partition_functions_know_the_partitioned_tables() -> None:
 
 
 def test_grants_name_every_table() -> None:
-    """Each table is somebody's to read."""
+    """Each table is somebody's to read: by revision 0004, or by the one that made it later."""
     grants = module("0004")
     named = words(f"{getattr(grants, 'PUBLISHED', '')} {getattr(grants, 'OURS', '')}")
-    assert named == set(tables.metadata.tables)
+    for revision in SCRIPTS.walk_revisions("0004", "head"):
+        source = Path(revision.path).read_text(encoding="utf-8")
+        for granted in re.findall(r"GRANT [^;]*?\bSELECT\b[^;]*? ON ([^;]*?) TO ", source):
+            named |= words(granted)
+    assert set(tables.metadata.tables) <= named
