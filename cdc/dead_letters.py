@@ -13,7 +13,7 @@ import msgspec
 import structlog
 from confluent_kafka import KafkaException, Producer
 
-from cdc.errors import DeadLetterLost
+from cdc.errors import DeadLetterLost, Poison
 from cdc.settings import CdcSettings
 from runtime import failpoints
 
@@ -24,19 +24,25 @@ _MAX_UNDER_WAY = 100
 
 
 def headers(
-    event: Any, *, table: str, cause: str, reason: str, cut_from: int | None
+    event: Any, *, table: str, error: Poison, timestamp: int | None, cut_from: int | None
 ) -> list[tuple[str, str | bytes | None]]:
-    """What a letter says about its event. `cut_from`: the value's full size, where it is cut."""
+    """What a letter says about its event.
+
+    `timestamp`: its write timestamp, None where it has no place in the order; `cut_from`: the
+    value's full size, where it is cut.
+    """
     lsn = lsn_of(event.value())
     fields: dict[str, object] = {
         "id": f"{event.topic()}-{event.partition()}-{event.offset()}",
-        "cause": cause,
-        "reason": reason[:_MAX_REASON],
+        "cause": error.cause,
+        "reason": str(error)[:_MAX_REASON],
+        "path": error.path,
         "table": table,
         "topic": event.topic(),
         "partition": event.partition(),
         "offset": event.offset(),
         "lsn": "" if lsn is None else lsn,
+        "write_timestamp": "" if timestamp is None else timestamp,
     }
     if cut_from is not None:
         fields["cut_from_bytes"] = cut_from
@@ -84,8 +90,8 @@ class DeadLetters:
         event: Any,
         *,
         table: str,
-        cause: str,
-        reason: str,
+        error: Poison,
+        timestamp: int | None,
         stored: Callable[[], None],
     ) -> None:
         """Send one letter; `stored` is called, from `check`, when Kafka has it."""
@@ -95,28 +101,30 @@ class DeadLetters:
             cut_from = len(value)
             value = value[: self._max_bytes]
 
-        def delivered(error: Any, _message: Any) -> None:
-            if error is None:
+        def delivered(failed: Any, _message: Any) -> None:
+            if failed is None:
                 stored()
             else:
-                self._failure = self._lost(error.name())
+                self._failure = self._lost(failed.name())
 
         try:
             self._producer.produce(
                 self._topic,
                 value=value,
                 key=event.key(),
-                headers=headers(event, table=table, cause=cause, reason=reason, cut_from=cut_from),
+                headers=headers(
+                    event, table=table, error=error, timestamp=timestamp, cut_from=cut_from
+                ),
                 on_delivery=delivered,
             )
-        except (KafkaException, BufferError) as error:
-            raise self._lost(type(error).__name__) from error
+        except (KafkaException, BufferError) as failed:
+            raise self._lost(type(failed).__name__) from failed
         failpoints.reach("in_dead_letter")
         log.warning(
             "event went to the dead letters",
             table=table,
-            cause=cause,
-            reason=reason[:_MAX_REASON],
+            cause=error.cause,
+            reason=str(error)[:_MAX_REASON],
             partition=event.partition(),
             offset=event.offset(),
         )

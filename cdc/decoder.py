@@ -8,6 +8,7 @@ until its Source declares it.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal, cast
 
 import msgspec
@@ -26,6 +27,13 @@ _JSON_TYPE: dict[Kind, Any] = {
     Kind.DECIMAL: str,
     Kind.TIMESTAMP: str,
 }
+
+
+class Envelope(msgspec.Struct, gc=False):
+    """What places an event in the order, even where its row cannot be read."""
+
+    source: Origin
+    op: str = ""
 
 
 class Change(msgspec.Struct, gc=False):
@@ -68,6 +76,9 @@ def change_type(source: Source) -> type[Change]:
     return cast("type[Change]", made)
 
 
+_PATH = re.compile(r"`(\$[^`]*)`$")
+
+
 class Decoder:
     """Decodes the events of one table."""
 
@@ -80,11 +91,25 @@ class Decoder:
         try:
             change = self._decode(value)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise Undecodable(f"{self.source.table}: {error}") from error
+            path = _PATH.search(str(error))
+            message = f"{self.source.table}: {error}"
+            raise Undecodable(message, path[1] if path else "") from error
         if change.row is None and change.op != TRUNCATE:
             side = "before" if change.op == DELETE else "after"
-            raise Undecodable(f"{self.source.table}: op {change.op!r} without `{side}`")
+            message = f"{self.source.table}: op {change.op!r} without `{side}`"
+            raise Undecodable(message, f"$.{side}")
         return change
+
+
+_decode_envelope = msgspec.json.Decoder(Envelope).decode
+
+
+def envelope_of(value: bytes) -> Envelope | None:
+    """The envelope of an event that is otherwise undecodable, if there is one."""
+    try:
+        return _decode_envelope(value)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
 def decoders() -> dict[str, Decoder]:

@@ -59,9 +59,10 @@ class RouteEncoder:
         unchanged = {
             each.name for each in columns if getattr(row, str(each.source)) == self._placeholder
         }
-        for name in self.route.key:
-            if name in unchanged:
-                raise Undecodable(f"{self.route.table}: the event lacks {name} (TOAST)")
+        for column in self._key.columns:
+            if column.name in unchanged:
+                message = f"{self.route.table}: the event lacks {column.name} (TOAST)"
+                raise Undecodable(message, f"$.after.{column.source}")
         known = msgspec.structs.replace(
             row, **{str(each.source): None for each in columns if each.name in unchanged}
         )
@@ -72,15 +73,16 @@ class RouteEncoder:
         ]
         return self._parts(values, partial=bool(unchanged))
 
-    def pack_key(self, row: Row) -> Packed:
-        """The key of a row, or of the key that a delete carries; `rest` is empty."""
-        return self._parts(self._packed(self._key, row), partial=False)
+    def pack_key(self, row: Row, side: str = "after") -> Packed:
+        """The key of a row, or of the key that a delete carries (`before`); `rest` is empty."""
+        return self._parts(self._packed(self._key, row, side), partial=False)
 
-    def _packed(self, values: _Values, row: Row) -> list[bytes]:
+    def _packed(self, values: _Values, row: Row, side: str = "after") -> list[bytes]:
         try:
             return values(row)
         except Poison as error:
-            raise type(error)(f"{self.route.table}: {error}") from error
+            path = f"$.{side}.{values.culprit(row)}"
+            raise type(error)(f"{self.route.table}: {error}", path) from error
 
     def _parts(self, values: list[bytes], *, partial: bool) -> Packed:
         partition, key = self._partition_ends, self._key_ends
@@ -95,7 +97,11 @@ class RouteEncoder:
         """The event time of a row whose route is ordered by it, µs."""
         if self._event_time is None:
             raise ValueError(f"{self.route.table} is ordered by position, not by an event's time")
-        return micros(self._event_time(row))
+        try:
+            return micros(self._event_time(row))
+        except Poison as error:
+            path = f"$.after.{self.route.order_by}"
+            raise type(error)(f"{self.route.table}: {error}", path) from error
 
 
 class _Values:
@@ -114,6 +120,16 @@ class _Values:
         if self._interval_at is not None:
             values = _with_interval(values, self._interval_at, row.interval)
         return [pack(value) for pack, value in zip(self._packers, values, strict=True)]
+
+    def culprit(self, row: Row) -> str:
+        """The source column whose value cannot be packed, where some value cannot."""
+        for column, pack in zip(self.columns, self._packers, strict=True):
+            value = getattr(row, str(column.source))
+            try:
+                pack((value, row.interval) if column.bucket is Bucket.BY_INTERVAL else value)
+            except Poison:
+                return str(column.source)
+        return ""
 
 
 def _with_interval(values: tuple[Any, ...], at: int, interval: str) -> tuple[Any, ...]:
@@ -154,7 +170,7 @@ def _condition(above: Above | None) -> Callable[[Row], bool] | None:
     """A test of rows, with its answers remembered: the same amounts come again."""
     if above is None:
         return None
-    read = attrgetter(above.field)
+    read, path = attrgetter(above.field), f"$.after.{above.field}"
 
     def holds(text: str | None) -> bool:
         if text is None:
@@ -162,9 +178,9 @@ def _condition(above: Above | None) -> Callable[[Row], bool] | None:
         try:
             value = Decimal(text)
         except InvalidOperation as error:
-            raise Unrepresentable(f"{above.field} is not a number") from error
+            raise Unrepresentable(f"{above.field} is not a number", path) from error
         if not value.is_finite():
-            raise Unrepresentable(f"{above.field} is not a finite number")
+            raise Unrepresentable(f"{above.field} is not a finite number", path)
         return value > above.limit
 
     memo = Memo(holds)

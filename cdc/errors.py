@@ -4,7 +4,8 @@
     ├── Retryable                 the same thing may work later: wait, then do it again
     │   ├── Unreachable           Kafka, Connect, PostgreSQL or Cassandra does not answer
     │   ├── ConnectorNotRunning   the connector or its task does not run
-    │   └── FenceTimeout          a stage did not reach a fence in time
+    │   ├── FenceTimeout          a stage did not reach a fence in time
+    │   └── Contended             rows that were to be touched are held by another transaction
     ├── Poison                    this one event never works: dead letter, the rest flows
     │   ├── Undecodable           no change event: not JSON, cut, a field missing, a wrong type
     │   ├── Unrepresentable       a value that Cassandra cannot hold (NaN, infinity, out of range)
@@ -12,6 +13,7 @@
     ├── HaltTable                 this table stops with an alarm, the others flow
     │   ├── Truncated             a TRUNCATE came through the log
     │   └── LateSnapshot          snapshot rows in a generation whose snapshot is complete
+    ├── BadCondition              a person's SQL condition that PostgreSQL does not take
     └── Fatal                     nothing goes on until a person acts
         ├── RetentionPassed       Kafka dropped events that were never applied
         ├── TopicRecreated        a topic ends before what was already read of it
@@ -64,11 +66,26 @@ class FenceTimeout(Retryable):
         self.stage = stage
 
 
+class Contended(Retryable):
+    """Rows that were to be touched are held by another transaction."""
+
+
+class BadCondition(CdcError):
+    """A person's SQL condition that PostgreSQL does not take."""
+
+
 class Poison(CdcError):
-    """One event that can never be applied; `cause` is the dead letter's short name for why."""
+    """One event that can never be applied; `cause` is the dead letter's short name for why.
+
+    `path`: where in the event it is wrong (`$.after.price`), '' where no one place is.
+    """
 
     poison = True
     cause = "poison"
+
+    def __init__(self, message: str, path: str = "") -> None:
+        super().__init__(message)
+        self.path = path
 
 
 class Undecodable(Poison):

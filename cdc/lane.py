@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
-from cdc.decoder import Change, Decoder
+from cdc.decoder import Change, Decoder, Envelope, envelope_of
 from cdc.errors import HaltTable, LateSnapshot, Poison, Truncated, Undecodable
 from cdc.gathering import Write
 from cdc.position import PartitionOrder
@@ -17,7 +18,8 @@ from contracts.change import TRUNCATE
 TOMBSTONE = "tombstone"  # counted beside the operations
 
 Message = Any  # confluent_kafka.Message, or what speaks like it
-Reject = Callable[[Message, Poison, Span], None]
+# (event, what is wrong, its span, its write timestamp where it has a place in the order)
+Reject = Callable[[Message, Poison, Span, int | None], None]
 
 
 class Lane:
@@ -40,6 +42,7 @@ class Lane:
         self.order = PartitionOrder(generation)
         self.seen: Counter[str] = Counter()
         self.halted: HaltTable | None = None
+        self._placed: int | None = None  # write timestamp of the event at hand
         self._streaming = False  # whether a streamed row was seen: the snapshot is over
         self._decoder = decoder
         self._router = router
@@ -67,7 +70,7 @@ class Lane:
             except Poison as error:
                 self.seen[error.cause] += 1
                 span.pending += 1
-                reject(message, error, span)
+                reject(message, error, span, self._placed)
             except HaltTable as halt:
                 self.halted = halt
                 break
@@ -81,23 +84,36 @@ class Lane:
         span.seal(next_offset)
 
     def _writes(self, message: Message, received_us: int, span: Span) -> list[Write]:
+        self._placed = None
         raw = message.value()
         if raw is None:
             self.seen[TOMBSTONE] += 1
             return []
-        change = self._decoder.decode(raw)
-        key = message.key()
-        self._refuse(change)
-        if key is None:
-            raise Undecodable(f"{self.table}: the event has no key")
-        timestamp, begins = self.order.place(change.source, key)
-        if begins:
-            span.boundary = message.offset()
+        try:
+            change = self._decoder.decode(raw)
+        except Undecodable:
+            envelope = envelope_of(raw)
+            if envelope is not None:  # a change of its transaction, though nobody can read its row
+                with suppress(Undecodable):  # what is wrong first is what is said
+                    self._place(message, envelope, span)
+            raise
+        timestamp = self._place(message, change, span)
         writes = self._router.writes(change, timestamp, raw, message.timestamp()[1], received_us)
         self.seen[change.op] += 1
         return writes
 
-    def _refuse(self, change: Change) -> None:
+    def _place(self, message: Message, change: Change | Envelope, span: Span) -> int:
+        """The write timestamp of an event; exactly once for each, in the partition's order."""
+        key = message.key()
+        self._refuse(change)
+        if key is None:
+            raise Undecodable(f"{self.table}: the event has no key")
+        self._placed, begins = self.order.place(change.source, key)
+        if begins:
+            span.boundary = message.offset()
+        return self._placed
+
+    def _refuse(self, change: Change | Envelope) -> None:
         if change.op == TRUNCATE:
             raise Truncated(self.table)
         self._streaming |= change.source.streamed

@@ -77,7 +77,7 @@ class Router:
         """
         if change.op == DELETE:
             return [
-                _delete(target, change.before, timestamp)
+                _delete(target, change.before, timestamp, "before")
                 for target in self._targets
                 if target.one_to_one
             ]
@@ -98,7 +98,8 @@ class Router:
         try:
             return event_timestamp(self._generation, encoder.event_us(row))
         except ValueError as error:
-            raise Undecodable(f"{self.table}: {error}") from error
+            path = f"$.after.{encoder.route.order_by}"
+            raise Undecodable(f"{self.table}: {error}", path) from error
 
 
 def _insert(
@@ -115,8 +116,8 @@ def _insert(
     )
 
 
-def _delete(target: _Target, row: Row, timestamp: int) -> Write:
-    partition, clustering, _rest, _partial = target.encoder.pack_key(row)
+def _delete(target: _Target, row: Row, timestamp: int, side: str = "after") -> Write:
+    partition, clustering, _rest, _partial = target.encoder.pack_key(row, side)
     stamp = packing.pack_timestamp_value(timestamp)
     statement = b"".join((target.heads.delete, stamp, partition, clustering))
     return Write(target.table, partition, clustering, timestamp, statement)

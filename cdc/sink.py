@@ -21,7 +21,7 @@ from cdc.errors import Poison, Refused
 from cdc.gathering import Batch, Write
 from cdc.lane import Lane
 from cdc.router import Heads, Router, visible
-from cdc.routes import SOURCES
+from cdc.routes import ROUTES, SOURCES
 from cdc.settings import CdcSettings
 from cdc.state import Generation
 from cdc.watermark import Span
@@ -31,6 +31,7 @@ from runtime import failpoints
 
 log = structlog.get_logger(__name__)
 
+_BY_POSITION = frozenset(each.table for each in ROUTES if each.one_to_one)
 _STALL_S = 2.0  # of a full window, after which fetching pauses; the group still hears of us
 _LONGEST_WAIT_S = 0.1
 _GATHER_BUSY_S = 0.01
@@ -163,7 +164,7 @@ class Sink:
         metrics.HALTED.labels(lane.table).set(1)
         log.error("a table's replication halts", table=lane.table, reason=str(lane.halted))
 
-    def _reject(self, event: Any, error: Poison, span: Span) -> None:
+    def _reject(self, event: Any, error: Poison, span: Span, timestamp: int | None) -> None:
         """Send an event that cannot be applied to the dead letters; it settles once it is there."""
 
         def stored() -> None:
@@ -171,14 +172,15 @@ class Sink:
 
         _generation, table = parse_topic(event.topic())
         metrics.DEAD_LETTERS.labels(table, error.cause).inc()
-        self._letters.put(event, table=table, cause=error.cause, reason=str(error), stored=stored)
+        self._letters.put(event, table=table, error=error, timestamp=timestamp, stored=stored)
 
     def _on_refused(self, write: Write, error: Exception) -> None:
         if write.span is None:
             log.warning("a heartbeat cannot be marked visible", error=str(error))
             return
         write.span.pending += 1
-        self._reject(write.event, Refused(f"{write.table}: {error}"), write.span)
+        timestamp = write.timestamp if write.table in _BY_POSITION else None
+        self._reject(write.event, Refused(f"{write.table}: {error}"), write.span, timestamp)
 
     def _on_written(self, batch: Batch) -> None:
         self._metered.rows[batch.table] = self._metered.rows.get(batch.table, 0) + len(batch.writes)

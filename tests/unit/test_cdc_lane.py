@@ -60,6 +60,7 @@ class Caught:
     snapshot_lsn: int | None = None
     writes: list[Write] = field(default_factory=list)
     rejects: list[tuple[int, Poison]] = field(default_factory=list)
+    letters: list[tuple[str, int | None]] = field(default_factory=list)  # (path, write timestamp)
     offset: int = 0
 
     def __post_init__(self) -> None:
@@ -73,9 +74,10 @@ class Caught:
         messages = [Event(self.offset + n, raw, key) for n, raw in enumerate(events)]
         self.offset += len(events)
 
-        def reject(message: Any, error: Poison, span: Span) -> None:
+        def reject(message: Any, error: Poison, span: Span, timestamp: int | None) -> None:
             del span
             self.rejects.append((message.offset(), error))
+            self.letters.append((error.path, timestamp))
 
         self.lane.take(messages, 1_795_212_430_600_000, self.writes.append, reject)
         return self.writes[before:]
@@ -246,6 +248,49 @@ def test_an_event_without_a_key_is_a_dead_letter() -> None:
     caught = Caught("prices")
     assert caught.take(event("c", price()), key=None) == []
     assert len(caught.rejects) == 1
+
+
+def test_a_row_that_nobody_can_read_still_counts_in_its_transaction() -> None:
+    """The next change of its key has the next rank, and its letter knows its own timestamp."""
+    caught = Caught("prices")
+    first, _ = caught.take(event("c", price()))
+    assert caught.take(event("u", price(price=5))) == []
+    third, _ = caught.take(event("u", price()))
+    rank = write_timestamp(GENERATION, Phase.STREAM, 8000, 0)
+    assert (first.timestamp - rank, third.timestamp - rank) == (1, 3)
+    assert caught.letters == [("$.after.price", rank + 2)]
+
+
+def test_a_transaction_that_begins_with_poison_is_a_boundary() -> None:
+    """Ranks are counted from it on, so the offset may be committed there."""
+    caught = Caught("prices")
+    good, _ = caught.take(event("c", price()), event("c", price(price=5), tx=2))
+    assert good.span is not None
+    assert good.span.boundary == 1
+
+
+@pytest.mark.parametrize(
+    ("raw", "key"), [(b"{", b"k"), (event("c", price(price=5)), None), (b'{"source":{}}', b"k")]
+)
+def test_an_event_without_an_envelope_has_no_place(raw: bytes, key: bytes | None) -> None:
+    """Its letter says so; what is said of it is what was wrong first."""
+    caught = Caught("prices")
+    caught.take(raw, key=key)
+    assert [timestamp for _, timestamp in caught.letters] == [None]
+    assert caught.lane.seen == {"undecodable": 1}
+
+
+def test_a_letter_names_the_column_that_cannot_be_written() -> None:
+    """As a path in the event, for the row as for a delete's key."""
+    caught = Caught("trades")
+    caught.take(event("c", trade("1", quantity="NAN")), event("c", trade("NAN"), tx=2))
+    caught.take(event("d", trade("0", traded_at="-5877611-06-22Z"), tx=3))
+    assert [path for path, _ in caught.letters] == [
+        "$.after.quantity",
+        "$.after.notional_usd",
+        "$.before.traded_at",
+    ]
+    assert all(timestamp is not None for _, timestamp in caught.letters)
 
 
 def test_a_truncate_halts_the_table_before_it() -> None:
