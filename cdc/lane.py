@@ -26,7 +26,8 @@ class Lane:
     """State of one partition: its order, its watermark, what it saw.
 
     `snapshot_lsn` is the LSN of the generation's completed snapshot, None where it is not known;
-    snapshot rows beyond it halt the table.
+    snapshot rows beyond it halt the table. `snapshot_seen_lsn` is the highest of those it took, 0
+    where it took none.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Lane:
         self.order = PartitionOrder(generation)
         self.seen: Counter[str] = Counter()
         self.halted: HaltTable | None = None
+        self.snapshot_seen_lsn = 0
         self._placed: int | None = None  # write timestamp of the event at hand
         self._streaming = False  # whether a streamed row was seen: the snapshot is over
         self._decoder = decoder
@@ -119,7 +121,8 @@ class Lane:
         self._streaming |= change.source.streamed
         if not change.source.initial:
             return
-        known = self._snapshot_lsn
+        known, lsn = self._snapshot_lsn, change.source.lsn or 0
         # below the known one: an aborted attempt at it, which no streamed row precedes
-        if self._streaming or (known is not None and (change.source.lsn or 0) > known):
+        if self._streaming or (known is not None and lsn > known):
             raise LateSnapshot(self.table, self._generation)
+        self.snapshot_seen_lsn = max(self.snapshot_seen_lsn, lsn)

@@ -42,14 +42,18 @@ def run(settings: CdcSettings, shutdown: Shutdown) -> None:
     if start is None:
         return
     connection, generation, sink = start
-    publisher = PositionsPublisher(lambda: connection.session, settings.sink_group)
+    publisher = PositionsPublisher(
+        lambda: connection.session,
+        generation=generation.generation,
+        group=settings.sink_group,
+    )
     try:
         _check_preflight(settings, shutdown)
         _spare_the_collector()
         log.info("the sink runs", generation=generation.generation, group=settings.sink_group)
         while not shutdown.requested:
             _step(settings, sink, connection, shutdown)
-            publisher.offer(sink.positions)
+            publisher.offer(sink.positions, sink.snapshot_seen_lsn)
     finally:
         _end(sink, publisher, connection)
 
@@ -182,7 +186,7 @@ def _end(sink: Sink, publisher: PositionsPublisher, connection: _Connection) -> 
     failpoints.reach("at_shutdown")
     try:
         sink.drain(_DRAIN_S)
-        publisher.offer(sink.positions)
+        publisher.offer(sink.positions, sink.snapshot_seen_lsn)
     finally:
         leaving = threading.Thread(target=sink.close, name="leave", daemon=True)
         leaving.start()  # a broker that is away must not hold the end up

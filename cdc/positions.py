@@ -1,4 +1,8 @@
-"""Publishes how far the sink is, once a second, beside the hot path: fences wait for it."""
+"""Publishes how far the sink is, once a second, beside the hot path: fences wait for it.
+
+And which LSN the initial snapshot's rows have, which a sweep needs: before the positions behind
+those rows, so that whoever sees the rows acknowledged knows it too.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from cassandra.cluster import Session
 
 from cdc.consumer import Partition
 from cdc.failures import DRIVER_FAILURES
-from cdc.state import publish_positions
+from cdc.state import note_snapshot_row, publish_positions
 
 log = structlog.get_logger(__name__)
 
@@ -21,19 +25,28 @@ class PositionsPublisher:
     `session` is asked for each time: the sink may have opened a new one.
     """
 
-    def __init__(self, session: Callable[[], Session], group: str, every_s: float = 1.0) -> None:
+    def __init__(
+        self,
+        session: Callable[[], Session],
+        *,
+        generation: int,
+        group: str,
+        every_s: float = 1.0,
+    ) -> None:
         self._session = session
+        self._generation = generation
         self._group = group
         self._every_s = every_s
-        self._latest: Mapping[Partition, int] = {}
+        self._latest: tuple[Mapping[Partition, int], int] = ({}, 0)
         self._published: dict[Partition, int] = {}
+        self._published_lsn = 0
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="positions", daemon=True)
         self._thread.start()
 
-    def offer(self, positions: Mapping[Partition, int]) -> None:
+    def offer(self, positions: Mapping[Partition, int], snapshot_seen_lsn: int) -> None:
         """Take the newest positions; they are stored within `every_s`."""
-        self._latest = positions
+        self._latest = positions, max(snapshot_seen_lsn, self._latest[1])
 
     def close(self, timeout_s: float) -> None:
         """Store the last positions and end."""
@@ -46,11 +59,13 @@ class PositionsPublisher:
         self._publish()
 
     def _publish(self) -> None:
-        latest = self._latest
+        latest, lsn = self._latest
         changed = {key: at for key, at in latest.items() if self._published.get(key) != at}
         try:
+            if lsn > self._published_lsn:
+                note_snapshot_row(self._session(), self._generation, lsn)
             publish_positions(self._session(), changed, self._group)
         except DRIVER_FAILURES as error:
             log.warning("positions are not published yet", error=type(error).__name__)
         else:
-            self._published = dict(latest)
+            self._published, self._published_lsn = dict(latest), lsn

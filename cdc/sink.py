@@ -68,6 +68,11 @@ class Sink:
         """The next offset to be acknowledged, of each partition that is ours."""
         return {key: lane.watermark.acknowledged for key, lane in self._lanes.items()}
 
+    @property
+    def snapshot_seen_lsn(self) -> int:
+        """The highest LSN of an initial snapshot's row in our partitions, 0 where none was read."""
+        return max((lane.snapshot_seen_lsn for lane in self._lanes.values()), default=0)
+
     def step(self) -> None:
         """Do one round, of at most a tenth of a second when there is nothing to do."""
         self.writer.pump()

@@ -21,7 +21,8 @@ class Generation:
     """One generation of positions.
 
     `snapshot_lsn` is its completed snapshot's, None where it was not seen: of an empty one no event
-    tells it.
+    tells it. `snapshot_seen_lsn` is the highest of an initial snapshot's row that the sink read:
+    once the snapshot is complete and all its rows are applied, the snapshot's own.
     """
 
     generation: int
@@ -32,13 +33,14 @@ class Generation:
     placeholder: str
     snapshot_lsn: int | None = None
     snapshot_completed: bool = False
+    snapshot_seen_lsn: int | None = None
 
 
 def recall(session: Session) -> dict[int, Generation]:
     """Every generation that this keyspace has seen, by number."""
     rows = session.execute(
         "SELECT generation, system_identifier, timeline, slot, topic_prefix, placeholder, "
-        "snapshot_lsn, snapshot_completed_at FROM cdc_state"
+        "snapshot_lsn, snapshot_completed_at, snapshot_seen_lsn FROM cdc_state"
     )
     return {
         row.generation: Generation(
@@ -50,6 +52,7 @@ def recall(session: Session) -> dict[int, Generation]:
             placeholder=row.placeholder,
             snapshot_lsn=row.snapshot_lsn,
             snapshot_completed=row.snapshot_completed_at is not None,
+            snapshot_seen_lsn=row.snapshot_seen_lsn,
         )
         for row in rows
         if row.system_identifier is not None  # deleted and half-written rows remember nothing
@@ -83,6 +86,14 @@ def complete_snapshot(session: Session, generation: int, lsn: int | None) -> Non
         session.execute(
             "UPDATE cdc_state SET snapshot_lsn = %s WHERE generation = %s", (lsn, generation)
         )
+
+
+def note_snapshot_row(session: Session, generation: int, lsn: int) -> None:
+    """Keep the LSN of an initial snapshot's row, unless a higher one is kept already."""
+    session.execute(
+        "UPDATE cdc_state USING TIMESTAMP %s SET snapshot_seen_lsn = %s WHERE generation = %s",
+        (lsn, lsn, generation),
+    )
 
 
 def publish_positions(

@@ -314,6 +314,7 @@ def test_snapshot_rows_lose_against_the_stream_and_are_boundaries() -> None:
     assert row.timestamp == write_timestamp(GENERATION, Phase.SNAPSHOT, 8000, 0)
     assert row.span is not None
     assert row.span.boundary == 0
+    assert caught.lane.snapshot_seen_lsn == 8000
 
 
 def test_a_second_snapshot_in_a_generation_halts() -> None:
@@ -321,6 +322,7 @@ def test_a_second_snapshot_in_a_generation_halts() -> None:
     caught = Caught("prices", snapshot_lsn=8000)
     assert caught.take(event("r", price(), snapshot="true", lsn=9000)) == []
     assert isinstance(caught.lane.halted, LateSnapshot)
+    assert caught.lane.snapshot_seen_lsn == 0
 
 
 def test_snapshot_rows_behind_streamed_ones_halt_even_where_no_snapshot_is_recorded() -> None:
