@@ -16,13 +16,14 @@ from typing import Any, Self
 import psycopg2
 from psycopg2.extras import execute_values
 
-from cdc.errors import AccessDenied, Unreachable
+from cdc.errors import AccessDenied, Contended, Unreachable
 from cdc.settings import CdcSettings
 from contracts.naming import SCHEMA, Role
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 STREAM_ROWS = 5000  # rows a fetch of a server-side cursor
 FENCE_SOURCE = "fence"
+HELD = (psycopg2.errors.DeadlockDetected, psycopg2.errors.LockNotAvailable)
 
 Row = tuple[Any, ...]
 
@@ -57,7 +58,10 @@ class Server:
 
 
 class SourceDatabase:
-    """A connection as tidemark_repair. Errors: Unreachable, AccessDenied. Not thread-safe."""
+    """A connection as tidemark_repair. Not thread-safe.
+
+    Errors: Unreachable, AccessDenied, Contended.
+    """
 
     def __init__(self, settings: CdcSettings, role: str = Role.REPAIR) -> None:
         self._where = f"{settings.postgres_host}:{settings.postgres_port}"
@@ -82,20 +86,23 @@ class SourceDatabase:
             yield
         except psycopg2.errors.InsufficientPrivilege as error:
             raise AccessDenied(f"{_line(error)}; run `tidemark migrate`") from error
+        except HELD as error:
+            raise Contended(f"rows are held by another transaction: {_line(error)}") from error
         except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
             text = _line(error)
             if "authentication failed" in text:
                 raise AccessDenied(f"PostgreSQL at {self._where}: {text}") from error
             raise Unreachable(f"PostgreSQL at {self._where} does not answer: {text}") from error
 
-    def _rows(self, statement: str, values: Sequence[object] = ()) -> list[Row]:
+    def query(self, statement: str, values: Sequence[object] = ()) -> list[Row]:
+        """Rows of one statement, in a transaction of its own."""
         with self._speaking(), self._connection.cursor() as cursor:
             cursor.execute(statement, values)
-            rows: list[Row] = cursor.fetchall()
+            rows: list[Row] = cursor.fetchall() if cursor.description else []
             return rows
 
     def _row(self, statement: str, values: Sequence[object] = ()) -> Row:
-        return self._rows(statement, values)[0]
+        return self.query(statement, values)[0]
 
     # What the preflight asks
 
@@ -109,7 +116,7 @@ class SourceDatabase:
 
     def slot(self, name: str) -> Slot | None:
         """The slot of that name, None where there is none."""
-        rows = self._rows(
+        rows = self.query(
             "SELECT slot_name, plugin, database, wal_status, "
             "(confirmed_flush_lsn - '0/0')::bigint, synced "
             "FROM pg_replication_slots WHERE slot_name = %s",
@@ -128,10 +135,10 @@ class SourceDatabase:
 
     def publication(self, name: str) -> Publication | None:
         """The publication of that name, None where there is none."""
-        found = self._rows("SELECT pubviaroot FROM pg_publication WHERE pubname = %s", (name,))
+        found = self.query("SELECT pubviaroot FROM pg_publication WHERE pubname = %s", (name,))
         if not found:
             return None
-        tables = self._rows(
+        tables = self.query(
             "SELECT tablename FROM pg_publication_tables WHERE pubname = %s AND schemaname = %s",
             (name, SCHEMA),
         )
@@ -140,7 +147,7 @@ class SourceDatabase:
     def replica_identities(self, tables: Iterable[str]) -> dict[str, str]:
         """Replica identity (d, n, f, i) of these tables and of each of their partitions."""
         return dict(
-            self._rows(
+            self.query(
                 "SELECT c.relname, c.relreplident::text FROM pg_class c "
                 "JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = %s "
                 "LEFT JOIN pg_inherits i ON i.inhrelid = c.oid "
@@ -155,7 +162,7 @@ class SourceDatabase:
     def beat(self) -> datetime:
         """Commit a heartbeat of the fence and return its time."""
         while True:
-            beats = self._rows(
+            beats = self.query(
                 "INSERT INTO public.heartbeat (source) VALUES (%s) "
                 "ON CONFLICT DO NOTHING RETURNING beat_at",
                 (FENCE_SOURCE,),
@@ -174,7 +181,7 @@ class SourceDatabase:
 
     def live_days(self, table: str) -> frozenset[date]:
         """Days of a partitioned table that were never dropped: a row missing there is missing."""
-        rows = self._rows(
+        rows = self.query(
             "SELECT day FROM (SELECT to_date(right(c.relname, 8), 'YYYYMMDD') AS day "
             "FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid "
             "WHERE i.inhparent = %s::regclass AND c.relname ~ '_p[0-9]{8}$') partitions "
@@ -185,7 +192,7 @@ class SourceDatabase:
 
     def days(self, table: str) -> list[date]:
         """Days that a partitioned table holds, made again or not, oldest first."""
-        rows = self._rows(
+        rows = self.query(
             "SELECT to_date(right(c.relname, 8), 'YYYYMMDD') FROM pg_inherits i "
             "JOIN pg_class c ON c.oid = i.inhrelid "
             "WHERE i.inhparent = %s::regclass AND c.relname ~ '_p[0-9]{8}$' ORDER BY 1",
