@@ -14,6 +14,7 @@ from cdc.connector import ConnectorStatus
 from cdc.readings import Count
 from cdc.routes import SOURCES, routes_of
 from contracts.naming import slot_name
+from contracts.shedding import shed
 from stack.supervision import ServiceState
 from watch.health import Finding
 from watch.latency import STAGES
@@ -21,6 +22,7 @@ from watch.probes import Exchange, unapplied
 from watch.snapshot import History, Snapshot, Truth, Unread
 
 KILO = 1024
+UNCONFIRMED_S = 60  # the watch confirms what is shed each few seconds
 
 
 def render(seen: Snapshot, services: Sequence[ServiceState], wrong: Sequence[Finding]) -> Group:
@@ -98,6 +100,7 @@ def _way(seen: Snapshot) -> Table:
     for part, text in (
         ("exchange", _exchange(seen)),
         ("slot", _slot(seen)),
+        ("shedding", _shedding(seen)),
         ("connector", _connector(seen.connect)),
         ("sink's lag", _lag(seen)),
         ("set aside", _set_aside(seen)),
@@ -143,6 +146,18 @@ def _slot(seen: Snapshot) -> str:
             f"safe for {size(slot.safe)}",
         )
     )
+
+
+def _shedding(seen: Snapshot) -> str:
+    if isinstance(seen.postgres, Unread):
+        return f"? {seen.postgres.reason}"
+    level = seen.postgres.shedding
+    if not level.level:
+        return "none"
+    said = [f"{', '.join(shed(level.level))} since {level.since:%H:%M:%S} UTC", level.reason]
+    if level.confirmed_at and (seen.at - level.confirmed_at).total_seconds() > UNCONFIRMED_S:
+        said.append(f"not confirmed since {level.confirmed_at:%H:%M:%S} UTC: does the watch run?")
+    return " · ".join(said)
 
 
 def _connector(answer: ConnectorStatus | Unread | None) -> str:

@@ -16,6 +16,12 @@ SLOT_ACTIVE = Gauge("tidemark_slot_active", "1 while Debezium reads the slot")
 SLOT_RETAINED = Gauge("tidemark_slot_retained_bytes", "WAL that is kept for the slot")
 SLOT_BEHIND = Gauge("tidemark_slot_behind_bytes", "WAL that Debezium has not confirmed")
 SLOT_SAFE = Gauge("tidemark_slot_safe_bytes", "WAL that fits until the slot is lost; NaN: no limit")
+SLOT_TIME_LEFT = Gauge(
+    "tidemark_slot_seconds_to_limit", "Until the slot is lost at the present rate; Inf: it shrinks"
+)
+SHEDDING_LEVEL = Gauge(
+    "tidemark_shedding_level", "Streams that ingest shall leave out: depth, trades, prices"
+)
 PARTITIONS_MADE = Counter("tidemark_partitions_made", "Partitions made ahead")
 QUARANTINE = Gauge("tidemark_quarantine_recent_rows", "Rows of the last five minutes")
 

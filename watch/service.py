@@ -28,6 +28,7 @@ from watch.checks import (
 from watch.flow import ConnectorCheck, FlowCheck
 from watch.restarts import Backoff
 from watch.settings import WatchSettings
+from watch.slot_guard import SheddingCheck
 from watch.store import Store
 
 log = structlog.get_logger(__name__)
@@ -68,6 +69,7 @@ def checks(settings: WatchSettings, store: Store, announcer: Announcer) -> Seque
     )
     return (
         SlotCheck(settings, store, announcer),
+        SheddingCheck(settings, store, announcer),
         PartitionsCheck(settings, store, announcer),
         QuarantineCheck(settings, store, announcer),
         ConnectorCheck(settings, client, announcer, backoff),

@@ -66,11 +66,13 @@ class WatchSettings(CdcSettings):
         """Age of the newest heartbeat in Cassandra, in seconds."""
         return Band(self.watch_heartbeat_raise_s, self.watch_heartbeat_clear_s)
 
+    def slot_limit(self, keep_bytes: int | None) -> int:
+        """Bytes of WAL beyond which the slot is lost; where PostgreSQL keeps all, what we allow."""
+        if keep_bytes is None:
+            return round(self.watch_slot_raise_bytes / self.watch_slot_raise_share)
+        return keep_bytes
+
     def slot_band(self, keep_bytes: int | None) -> Band:
-        """Bytes of WAL that the slot may retain, where PostgreSQL keeps `keep_bytes` at most."""
-        high = (
-            self.watch_slot_raise_bytes
-            if keep_bytes is None
-            else keep_bytes * self.watch_slot_raise_share
-        )
+        """Bytes of WAL that raise the alarm, where PostgreSQL keeps `keep_bytes` at most."""
+        high = self.slot_limit(keep_bytes) * self.watch_slot_raise_share
         return Band(high, high / 2)

@@ -23,6 +23,7 @@ from watch.alarms import RaisedAlarm
 from watch.checks import LATELY
 from watch.probes import Exchange, Flow, Heartbeats, Sink
 from watch.settings import WatchSettings
+from watch.shedding import Level
 from watch.store import Slot, Store
 
 COUNTING_S: Final = 1.5  # for the rows of each side
@@ -41,9 +42,10 @@ class Unread:
 
 @dataclass(frozen=True, kw_only=True)
 class Truth:
-    """PostgreSQL: the slot, rows by table, raised alarms, rows set aside lately."""
+    """PostgreSQL: the slot, what is shed for it, rows by table, raised alarms, rows set aside."""
 
     slot: Slot | None
+    shedding: Level
     rows: dict[str, Count]
     alarms: list[RaisedAlarm]
     quarantined: int
@@ -118,6 +120,7 @@ def _postgres(settings: WatchSettings, deadline: float) -> Truth:
     try:
         return Truth(
             slot=store.slot(slot_name(settings.generation)),
+            shedding=store.shedding(),
             alarms=store.open_alarms(),
             quarantined=store.quarantined(LATELY),
             rows=store.counts([source.table for source in SOURCES], _counting_s(deadline)),

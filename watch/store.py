@@ -24,6 +24,7 @@ from contracts.naming import SCHEMA, Role
 from runtime.endpoints import PostgresEndpoint
 from watch.alarms import KIND, VENUE, RaisedAlarm, Transition
 from watch.errors import StoreRefused, StoreUnavailable
+from watch.shedding import Level
 
 COUNTED_UP_TO = 2_000_000  # rows; above it the planner's estimate has to do
 
@@ -48,6 +49,15 @@ SELECT name, coalesce((SELECT sum(greatest(c.reltuples, 0)) FROM pg_partition_tr
                          JOIN pg_class AS c ON c.oid = p.relid WHERE p.isleaf),
                       greatest(t.reltuples, 0))::bigint
   FROM unnest(%s::text[]) AS name JOIN pg_class AS t ON t.oid = to_regclass(%s || '.' || name)
+"""
+_SHEDDING = "SELECT level, since, reason, at FROM load_shedding"
+_SHED = """
+WITH told AS (
+  INSERT INTO events (venue, kind, severity, message)
+  SELECT %(venue)s, 'shedding', %(severity)s, %(message)s FROM load_shedding
+   WHERE level <> %(level)s)
+UPDATE load_shedding
+   SET level = %(level)s, since = %(since)s, reason = %(reason)s, at = clock_timestamp()
 """
 
 
@@ -99,6 +109,26 @@ class Store:
             behind=behind,
             keep=keep,
         )
+
+    def shedding(self) -> Level:
+        """What ingest was last told to shed."""
+        with self._cursor() as cursor:
+            cursor.execute(_SHEDDING)
+            level, since, reason, at = cursor.fetchone()
+        return Level(level=level, since=since, reason=reason, confirmed_at=at)
+
+    def shed(self, level: Level) -> None:
+        """Tell ingest; another level than before is a row of `events`, too."""
+        row = {
+            "venue": VENUE,
+            "severity": "warning" if level.level else "info",
+            "message": level.message,
+            "level": level.level,
+            "since": level.since,
+            "reason": level.reason,
+        }
+        with self._cursor() as cursor:
+            cursor.execute(_SHED, row)
 
     def ensure_partitions(self, days_ahead: int) -> int:
         """Make the partitions of today and the next days; returns how many were missing."""

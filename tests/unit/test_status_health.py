@@ -22,6 +22,7 @@ from watch.health import PART_OF, Finding, findings
 from watch.latency import Quantiles
 from watch.probes import Exchange, Flow, Heartbeats, Sink
 from watch.settings import WatchSettings
+from watch.shedding import Level
 from watch.snapshot import History, Snapshot, Truth, Unread
 from watch.store import Slot
 
@@ -31,7 +32,13 @@ CHAPTER = re.compile(r"docs/runbook\.md, chapter (\w+)")
 SLOT = Slot(
     active=True, wal_status="reserved", safe=4 << 30, retained=1 << 20, behind=512, keep=4 << 30
 )
-TRUTH = Truth(slot=SLOT, rows={"trades": Count(rows=1234, exact=True)}, alarms=[], quarantined=0)
+TRUTH = Truth(
+    slot=SLOT,
+    shedding=Level(level=0, since=NOW, reason="nothing is shed"),
+    rows={"trades": Count(rows=1234, exact=True)},
+    alarms=[],
+    quarantined=0,
+)
 RUNNING = ConnectorStatus(
     name="tidemark-g1", state="RUNNING", tasks=(TaskStatus(id=0, state="RUNNING"),)
 )
