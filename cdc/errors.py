@@ -30,6 +30,8 @@ Messages are one line, say what to do, and hold neither payload nor secret.
 
 from __future__ import annotations
 
+import re
+
 
 class CdcError(Exception):
     """Base of this stage's errors."""
@@ -140,6 +142,11 @@ class Fatal(CdcError):
     """Nothing goes on until a person acts."""
 
     fatal = True
+
+    @property
+    def name(self) -> str:
+        """Its short name, for metrics and alarms: dead_letter_lost."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
 
 
 class RetentionPassed(Fatal):

@@ -11,6 +11,9 @@ ROWS = Counter("tidemark_sink_rows_written_total", "Rows acknowledged by Cassand
 BATCHES = Counter("tidemark_sink_batches_total", "Batches acknowledged by Cassandra")
 RETRIES = Counter("tidemark_sink_retries_total", "Batches sent again")
 DEAD_LETTERS = Counter("tidemark_sink_dead_letters_total", "Dead letters", ["table", "cause"])
+LETTERS_FILED = Counter(
+    "tidemark_sink_dead_letters_filed_total", "Dead letters copied from the topic to the table"
+)
 RANK_OVERFLOWS = Counter(
     "tidemark_sink_rank_overflows_total", "Changes of a key beyond 511 in one transaction"
 )
@@ -24,6 +27,9 @@ ACKNOWLEDGED = Gauge(
 )
 LAG = Gauge("tidemark_sink_lag_events", "Events behind the end", ["topic", "partition"])
 HALTED = Gauge("tidemark_sink_halted_table", "1: the table's replication halts", ["table"])
+STOPPED = Gauge(
+    "tidemark_sink_stopped", "1: the sink ends, for a person must act", ["code", "reason"]
+)
 FAILING = Gauge("tidemark_sink_failing_seconds", "Since when no write succeeds")
 
 _SECONDS = (0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2, 5, 15, 60)

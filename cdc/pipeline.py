@@ -12,8 +12,9 @@ from typing import TypeVar
 import structlog
 from cassandra.cluster import Session
 
-from cdc import keyspace, packed_batch, preflight, state
-from cdc.errors import PreflightRefused, Retryable, SchemaMismatch, Unreachable
+from cdc import keyspace, metrics, packed_batch, preflight, state
+from cdc.dead_letters.filing import Filing
+from cdc.errors import Fatal, PreflightRefused, Retryable, SchemaMismatch, Unreachable
 from cdc.failures import DRIVER_FAILURES
 from cdc.positions import PositionsPublisher
 from cdc.prepared import Prepared, prepare
@@ -38,6 +39,22 @@ T = TypeVar("T")
 def run(settings: CdcSettings, shutdown: Shutdown) -> None:
     """Replicate until the end is asked for; raises Fatal where a person must act."""
     metrics_server.serve(settings.sink_metrics_port)
+    try:
+        _replicate(settings, shutdown)
+    except Fatal as error:
+        _tell(error, settings, shutdown)
+        raise
+
+
+def _tell(error: Fatal, settings: CdcSettings, shutdown: Shutdown) -> None:
+    """Say why the sink stops, and linger until the watch has seen it: nobody else would tell."""
+    log.error("the sink stops", code=error.name, reason=str(error))
+    metrics.STOPPED.labels(error.name, str(error)).set(1)
+    if settings.sink_metrics_port:
+        shutdown.wait(settings.sink_linger_s)
+
+
+def _replicate(settings: CdcSettings, shutdown: Shutdown) -> None:
     start = _patiently(partial(_begin, settings), shutdown)
     if start is None:
         return
@@ -47,6 +64,7 @@ def run(settings: CdcSettings, shutdown: Shutdown) -> None:
         generation=generation.generation,
         group=settings.sink_group,
     )
+    filing = Filing(settings, lambda: connection.session)
     try:
         _check_preflight(settings, shutdown)
         _spare_the_collector()
@@ -55,6 +73,7 @@ def run(settings: CdcSettings, shutdown: Shutdown) -> None:
             _step(settings, sink, connection, shutdown)
             publisher.offer(sink.positions, sink.snapshot_seen_lsn)
     finally:
+        filing.ask_to_end()
         _end(sink, publisher, connection)
 
 

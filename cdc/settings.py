@@ -75,6 +75,9 @@ class CdcSettings(KafkaEndpoint, ConnectEndpoint, CassandraEndpoint, PostgresEnd
     )
 
     sink_metrics_port: Port = Field(default=19102, ge=0, le=65535)
+    sink_linger_s: float = Field(
+        default=15.0, ge=0, description="a sink that stops for good still says why for so long"
+    )
 
     @model_validator(mode="after")
     def _window_holds_its_batches(self) -> Self:

@@ -1,69 +1,23 @@
-"""The dead letters: what could not be applied, with its cause and its exact bytes.
-
-Key and value of the letter are the key and the value of the event, byte for byte; headers say the
-rest. An event that is met again after a restart makes the same letter again: `id` tells.
-"""
+"""Sends dead letters to their topic. What cannot be stored there is raised, never passed over."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 import structlog
 from confluent_kafka import KafkaException, Producer
 
+from cdc.dead_letters.letter import MAX_KEY_BYTES, MAX_REASON, headers
 from cdc.errors import DeadLetterLost, Poison
 from cdc.settings import CdcSettings
 from runtime import failpoints
 
 log = structlog.get_logger(__name__)
 
-_MAX_REASON = 1000
 _MAX_UNDER_WAY = 100
-
-
-def headers(
-    event: Any, *, table: str, error: Poison, timestamp: int | None, cut_from: int | None
-) -> list[tuple[str, str | bytes | None]]:
-    """What a letter says about its event.
-
-    `timestamp`: its write timestamp, None where it has no place in the order; `cut_from`: the
-    value's full size, where it is cut.
-    """
-    lsn = lsn_of(event.value())
-    fields: dict[str, object] = {
-        "id": f"{event.topic()}-{event.partition()}-{event.offset()}",
-        "cause": error.cause,
-        "reason": str(error)[:_MAX_REASON],
-        "path": error.path,
-        "table": table,
-        "topic": event.topic(),
-        "partition": event.partition(),
-        "offset": event.offset(),
-        "lsn": "" if lsn is None else lsn,
-        "write_timestamp": "" if timestamp is None else timestamp,
-    }
-    if cut_from is not None:
-        fields["cut_from_bytes"] = cut_from
-    return [(name, str(value).encode()) for name, value in fields.items()]
-
-
-class _Placed(msgspec.Struct):
-    lsn: int | None = None
-
-
-class _Envelope(msgspec.Struct):
-    source: _Placed | None = None
-
-
-def lsn_of(value: bytes | None) -> int | None:
-    """The LSN that an event names, if it can be read at all."""
-    try:
-        envelope = msgspec.json.decode(value or b"", type=_Envelope)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-    return None if envelope.source is None else envelope.source.lsn
+_LOGGED_EACH = 20  # of a cause, table and path; then every hundredth
+_LOGGED_EVERY = 100
 
 
 class DeadLetters:
@@ -73,6 +27,7 @@ class DeadLetters:
         self._topic = settings.dead_letter_topic
         self._max_bytes = settings.dead_letter_max_bytes
         self._failure: DeadLetterLost | None = None
+        self._met: dict[tuple[str, str, str], int] = {}
         self._producer = Producer(
             {
                 "bootstrap.servers": settings.kafka_bootstrap,
@@ -80,7 +35,7 @@ class DeadLetters:
                 "enable.idempotence": True,
                 "acks": "all",
                 "message.timeout.ms": 0,  # a broker that is away is waited for
-                "message.max.bytes": settings.dead_letter_max_bytes + 100_000,
+                "message.max.bytes": settings.dead_letter_max_bytes + 2 * MAX_KEY_BYTES,
                 "compression.type": "lz4",
             }
         )
@@ -95,6 +50,7 @@ class DeadLetters:
         stored: Callable[[], None],
     ) -> None:
         """Send one letter; `stored` is called, from `check`, when Kafka has it."""
+        key: bytes | None = event.key()
         value: bytes | None = event.value()
         cut_from = None
         if value is not None and len(value) > self._max_bytes:
@@ -111,7 +67,7 @@ class DeadLetters:
             self._producer.produce(
                 self._topic,
                 value=value,
-                key=event.key(),
+                key=None if key is None else key[:MAX_KEY_BYTES],
                 headers=headers(
                     event, table=table, error=error, timestamp=timestamp, cut_from=cut_from
                 ),
@@ -120,14 +76,7 @@ class DeadLetters:
         except (KafkaException, BufferError) as failed:
             raise self._lost(type(failed).__name__) from failed
         failpoints.reach("in_dead_letter")
-        log.warning(
-            "event went to the dead letters",
-            table=table,
-            cause=error.cause,
-            reason=str(error)[:_MAX_REASON],
-            partition=event.partition(),
-            offset=event.offset(),
-        )
+        self._log(event, table, error)
 
     @property
     def full(self) -> bool:
@@ -143,6 +92,22 @@ class DeadLetters:
     def flush(self, timeout_s: float) -> None:
         """Wait for what is under way."""
         self._producer.flush(timeout_s)
+
+    def _log(self, event: Any, table: str, error: Poison) -> None:
+        """A contract that broke makes thousands alike: the letters hold each, the log does not."""
+        kind = table, error.cause, error.path
+        count = self._met[kind] = self._met.get(kind, 0) + 1
+        if count <= _LOGGED_EACH or count % _LOGGED_EVERY == 0:
+            log.warning(
+                "event went to the dead letters",
+                table=table,
+                cause=error.cause,
+                path=error.path,
+                reason=str(error)[:MAX_REASON],
+                partition=event.partition(),
+                offset=event.offset(),
+                count=count,
+            )
 
     def _lost(self, why: str) -> DeadLetterLost:
         return DeadLetterLost(
