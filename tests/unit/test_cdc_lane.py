@@ -88,6 +88,7 @@ def event(
     row: dict[str, Any] | None,
     *,
     lsn: int = 8000,
+    previous: int | None = None,
     tx: int | None = 1,
     snapshot: str = "false",
 ) -> bytes:
@@ -99,7 +100,7 @@ def event(
         "lsn": lsn,
         "txId": tx,
         "snapshot": snapshot,
-        "sequence": f'[null,"{lsn}"]',
+        "sequence": json.dumps([previous and str(previous), str(lsn)]),
     }
     return json.dumps({"op": op, side: row, "source": source, "ts_us": MOMENT_US + 1}).encode()
 
@@ -253,9 +254,9 @@ def test_an_event_without_a_key_is_a_dead_letter() -> None:
 def test_a_row_that_nobody_can_read_still_counts_in_its_transaction() -> None:
     """The next change of its key has the next rank, and its letter knows its own timestamp."""
     caught = Caught("prices")
-    first, _ = caught.take(event("c", price()))
-    assert caught.take(event("u", price(price=5))) == []
-    third, _ = caught.take(event("u", price()))
+    first, _ = caught.take(event("c", price(), lsn=7000, previous=8000))
+    assert caught.take(event("u", price(price=5), lsn=7008, previous=8000)) == []
+    third, _ = caught.take(event("u", price(), lsn=7016, previous=8000))
     rank = write_timestamp(GENERATION, Phase.STREAM, 8000, 0)
     assert (first.timestamp - rank, third.timestamp - rank) == (1, 3)
     assert caught.letters == [("$.after.price", rank + 2)]

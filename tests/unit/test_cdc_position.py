@@ -69,51 +69,86 @@ def test_a_later_commit_with_lower_lsns_wins() -> None:
     assert late > early
 
 
-def test_changes_of_one_key_in_a_transaction_are_ranked() -> None:
+def test_lifted_changes_of_one_key_are_ranked() -> None:
     """They share a position after the lift; the rank tells them apart, up to 511."""
     order = PartitionOrder(1)
-    stamps = [order.place(streamed(904, previous=1200), b"k")[0] for _ in range(MAX_RANK)]
+    stamps = [order.place(streamed(8 * n, previous=8000), b"k")[0] for n in range(1, MAX_RANK + 1)]
     assert stamps == sorted(set(stamps))
     assert stamps[0] & 511 == 1
     assert order.oddities.rank_overflows == 0
-    assert order.place(streamed(904, previous=1200), b"k")[0] == stamps[-1]
+    assert order.place(streamed(8 * MAX_RANK + 8, previous=8000), b"k")[0] == stamps[-1]
     assert order.take_oddities().rank_overflows == 1
     assert order.oddities.rank_overflows == 0
+
+
+def test_changes_that_are_not_lifted_need_no_rank() -> None:
+    """Their own LSNs tell them apart, however many they are, and nothing is held of them."""
+    order = PartitionOrder(1)
+    stamps = [order.place(streamed(8000 + 8 * n, previous=8000), b"k")[0] for n in range(1, 2000)]
+    assert stamps == sorted(set(stamps))
+    assert order.oddities.rank_overflows == 0
+    assert order._lifted == {}
+
+
+def test_a_change_that_begins_where_the_previous_commit_ends_comes_after_the_lifted() -> None:
+    """A commit's LSN is its record's end: the next record may stand exactly there."""
+    order = PartitionOrder(1)
+    stamps = [order.place(streamed(lsn, previous=1200), b"k")[0] for lsn in (904, 912, 1200, 1208)]
+    assert stamps == sorted(set(stamps))
 
 
 def test_ranks_are_counted_by_key_and_begin_anew_with_a_transaction() -> None:
     """Another key, another transaction: rank 1."""
     order = PartitionOrder(1)
-    order.place(streamed(8, tx=1), b"a")
-    assert order.place(streamed(16, tx=1), b"b")[0] & 511 == 1
-    assert order.place(streamed(24, tx=1), b"a")[0] & 511 == 2
-    assert order.place(streamed(32, tx=2), b"a")[0] & 511 == 1
+    changes = [(8, 80, b"a"), (16, 80, b"b"), (24, 80, b"a"), (32, 160, b"a")]
+    ranks = [order.place(streamed(lsn, previous), key)[0] & 511 for lsn, previous, key in changes]
+    assert ranks == [1, 1, 2, 1]
 
 
-def test_a_boundary_is_where_a_transaction_begins() -> None:
-    """Before such an event everything is whole transactions."""
+def test_a_reader_may_begin_where_a_newer_transaction_begins() -> None:
+    """Not in the middle of one, and not where Connect sends an earlier one again."""
     order = PartitionOrder(1)
-    begins = [
-        order.place(streamed(lsn, tx=tx), b"k")[1]
-        for lsn, tx in ((8, 1), (16, 1), (24, 2), (32, 1))
+    changes = [(8, 80), (16, 80), (24, 88), (16, 80), (24, 88), (32, 88), (40, 96)]
+    begins = [order.place(streamed(lsn, previous), b"k")[1] for lsn, previous in changes]
+    assert begins == [True, False, True, False, False, False, True]
+
+
+def test_transactions_before_the_first_commit_are_told_apart_by_their_id() -> None:
+    """None of them knows a previous commit."""
+    order = PartitionOrder(1)
+    assert [order.place(streamed(lsn, tx=lsn), b"k")[1] for lsn in (8, 8, 16)] == [
+        True,
+        False,
+        True,
     ]
-    assert begins == [True, False, True, True]
 
 
-def test_a_transaction_that_is_sent_again_never_goes_back() -> None:
-    """Connect restarted in its middle: the run goes on in the log, its beginning comes twice."""
+def test_changes_that_are_sent_again_get_their_timestamps_again() -> None:
+    """Connect restarted in the middle of a lifted transaction; then the rest of it follows."""
     order = PartitionOrder(1)
     changes = [streamed(lsn, previous=1200) for lsn in (800, 808, 816)]
     first = [order.place(each, b"k")[0] for each in changes]
     again = [order.place(each, b"k")[0] for each in (*changes, streamed(824, previous=1200))]
-    assert max(again[:2]) < first[2], "an older version would show again"
-    assert first[2] < again[2] < again[3]
+    assert again[:3] == first
+    assert again[3] > first[2]
+
+
+def test_a_second_worker_in_between_does_not_disturb_the_ranks() -> None:
+    """Frozen, replaced and woken, it sends what the new one has sent long ago."""
+    order = PartitionOrder(1)
+    first = [order.place(streamed(lsn, previous=1200, tx=5), b"k")[0] for lsn in (800, 808)]
+    old = order.place(streamed(640, previous=720, tx=4), b"k")
+    assert old[0] < first[0]
+    assert old[1] is False
+    last = order.place(streamed(816, previous=1200, tx=5), b"k")[0]
+    assert last > first[1]
+    assert order.take_oddities().commits_backwards == 1
 
 
 def test_reading_again_from_a_boundary_gives_the_same_timestamps() -> None:
     """A restarted sink writes exactly what it wrote."""
     events = [
-        (streamed(8 * (n + 1), previous=8000 if n > 9 else None, tx=n // 4), bytes([n % 3]))
+        (streamed(8 * (n + 1), previous=80 * (n // 4) or None, tx=n // 4), bytes([n % 3]))
         for n in range(40)
     ]
     whole = [PartitionOrder.place(order, *each) for order in [PartitionOrder(3)] for each in events]
@@ -147,12 +182,12 @@ def test_rows_of_an_incremental_snapshot_take_their_place_in_the_stream() -> Non
     assert order.place(streamed(5000), b"k")[0] > stamp
 
 
-def test_commits_that_go_back_are_counted() -> None:
-    """Connect restarted and sends again."""
+def test_events_that_are_sent_again_are_counted() -> None:
+    """Connect restarted: they know an earlier commit than what came before them."""
     order = PartitionOrder(1)
-    for previous in (None, 80, 160, 80, 160):
+    for previous in (None, 80, 160, 80, 80, 160):
         order.place(streamed(240, previous=previous), b"k")
-    assert order.take_oddities().commits_backwards == 1
+    assert order.take_oddities().commits_backwards == 2
 
 
 @pytest.mark.parametrize(
