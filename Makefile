@@ -57,9 +57,9 @@ test: check  ## check, then unit and integration tests on a real stack, with cov
 	$(BIN)/pytest tests/unit tests/integration --cov
 
 .PHONY: test-faults
-test-faults: setup  ## kill every process while data flows
+test-faults: setup  ## the fault matrix; ROWS=A1,C4 SEED=7 FRESH=1 (else rows that passed are kept)
 	@sh stack/prerequisites.sh
-	$(BIN)/pytest tests/faults
+	$(BIN)/pytest tests/faults --rows="$(ROWS)" --seed=$(or $(SEED),1) $(if $(FRESH),--fresh) --write-matrix
 
 .PHONY: bench
 bench: setup  ## measure speed and size, write docs/benchmarks.md

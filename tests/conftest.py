@@ -132,6 +132,11 @@ def fresh_folder() -> Path:
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--keep-stack", type=Path, help="use and leave the stack below this folder")
     parser.addoption("--end-stack", type=Path, help="end the stack that was kept below this folder")
+    faults = parser.getgroup("fault matrix")
+    faults.addoption("--rows", default="", help="A1,C4 or a letter: these rows, not all")
+    faults.addoption("--seed", type=int, default=1, help="of load and faults")
+    faults.addoption("--fresh", action="store_true", help="also rows that passed on this commit")
+    faults.addoption("--write-matrix", action="store_true", help="write docs/faults.md")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -1,0 +1,103 @@
+"""What the rows showed: one JSON file a commit, written after every case, so that a run resumes.
+
+The commit is the last one that changed anything but documents; uncommitted changes add a mark of
+their own, so that nobody takes a row's result for that of other code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from runtime.settings import PROJECT_ROOT
+
+FOLDER = PROJECT_ROOT / ".tidemark" / "faults"
+_CODE = ("--", ".", ":!docs", ":!*.md")
+
+PASSED, FAILED, NOT_INJECTABLE = "passed", "failed", "not-injectable"
+
+
+@dataclass(kw_only=True)
+class Case:
+    """One run of one row's test (a parametrized row has several)."""
+
+    row: str
+    case: str
+    status: str
+    seconds: float
+    seed: int
+    commit: str
+    at: str
+    reason: str = ""
+    recovery_s: float | None = None
+    missing: int | None = None
+    extra: int | None = None
+    different: int | None = None
+    resurrected: int | None = None
+    rows: int | None = None
+    evidence: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def code_commit() -> str:
+    """12 digits of the newest commit of code, `+` and 6 of the changes that are not committed."""
+    head = _git("log", "-1", "--format=%H", *_CODE).strip()[:12]
+    changes = _git("diff", "HEAD", *_CODE)
+    if not changes:
+        return head
+    return f"{head}+{hashlib.sha256(changes.encode()).hexdigest()[:6]}"
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(
+        ["git", *arguments], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+class Results:
+    """The cases of one commit's file."""
+
+    def __init__(self, commit: str, folder: Path = FOLDER) -> None:
+        self.commit = commit
+        self._path = folder / f"{commit}.json"
+        self.cases: dict[str, Case] = _load(self._path)
+
+    def passed(self, case: str) -> bool:
+        known = self.cases.get(case)
+        return known is not None and known.status == PASSED
+
+    def add(self, case: Case) -> None:
+        """Keep a case's newest result; other runs may write the same file between two of ours."""
+        self.cases = _load(self._path) | {case.case: case}
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = self._path.with_suffix(f".{os.getpid()}.new")
+        plain = {name: asdict(each) for name, each in sorted(self.cases.items())}
+        fresh.write_text(json.dumps(plain, indent=1, ensure_ascii=False), encoding="utf-8")
+        fresh.replace(self._path)
+
+
+def newest(folder: Path = FOLDER) -> dict[str, Case]:
+    """The newest result of every case, of whatever commit."""
+    found: dict[str, Case] = {}
+    for path in folder.glob("*.json"):
+        for name, case in _load(path).items():
+            if name not in found or found[name].at < case.at:
+                found[name] = case
+    return found
+
+
+def _load(path: Path) -> dict[str, Case]:
+    if not path.exists():
+        return {}
+    plain = json.loads(path.read_text(encoding="utf-8"))
+    return {name: Case(**values) for name, values in plain.items()}

@@ -1,0 +1,269 @@
+"""The running pipeline as a fault test handles it: load, faults, recovery, proof."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from signal import SIGCONT, SIGKILL, SIGSTOP, Signals
+from typing import Any
+
+import httpx
+import psutil
+import psycopg2
+
+from cdc import keyspace
+from cdc.settings import CdcSettings
+from contracts.naming import Role, slot_name
+from runtime.settings import PROJECT_ROOT
+from stack import launcher
+from stack.settings import PROCESSES, SERVICES
+from stack.supervision import Supervisor
+from tests.conftest import Pipeline
+from tests.faults import oracles
+from tests.faults.reconcile import reconcile
+from tests.faults.trial import Trial
+from tests.faults.workload import Workload
+from tests.integration.conftest import cdc_settings
+
+FRESH_S = 5.0
+LEAD_S = 3.0  # of load before the fault
+EDITED = timedelta(minutes=12)  # the load changes trades of the last ten minutes
+HEALTHY_S = 120.0
+ALARM_S = 30.0
+TPS = 60
+
+
+class Rig:
+    """One pipeline. Whatever a method breaks, its `with` block mends."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.pipeline = pipeline
+        self.stack = pipeline.settings
+        self.cdc: CdcSettings = cdc_settings(pipeline.env)
+        self._glance = oracles.Glance(self.cdc)
+
+    def close(self) -> None:
+        self._glance.close()
+
+    # --- load and proof -------------------------------------------------------------------------
+
+    @contextmanager
+    def under_load(
+        self, trial: Trial, tps: float = TPS, settle_s: float = 120
+    ) -> Iterator[Workload]:
+        """Load for the length of the block; then it stops and O1 and O2 are proved."""
+        self.ensure_healthy()
+        since = datetime.now(UTC) - EDITED
+        load = Workload(self.dsn(Role.OWNER), trial.seed, tps)
+        with oracles.CanaryPoller(self.cdc, load.canary_venue) as poller:
+            load.start()
+            try:
+                time.sleep(LEAD_S)
+                yield load
+            finally:
+                load.stop()
+            counts = reconcile(self.cdc, since=since, settle_s=settle_s)
+        trial.note(f"{load.committed:,} transactions, {poller.looks} looks at canaries")
+        trial.prove(counts, poller.monotone.wrong)
+        assert len(poller.monotone.gone) > 0, "no canary was seen to be deleted"
+        self.verify()
+
+    def verify(self) -> None:
+        """The second witness: `tidemark verify` finds no difference either."""
+        verified = self.pipeline.tidemark("verify", "--json")
+        told = verified.stdout[-2000:] + verified.stderr[-1000:]
+        assert verified.returncode == 0, f"tidemark verify: {told}"
+
+    def recover(self, trial: Trial, within_s: float, patience_s: float = 60) -> float:
+        """O5: seconds from now until heartbeats of after now are in Cassandra and fresh."""
+        began, ended = time.monotonic(), datetime.now(UTC)
+        while True:
+            beats = oracles.newest_beats(self._glance)
+            if len(beats) == len(oracles.BEAT_SOURCES) and min(beats.values()) > ended:
+                age = datetime.now(UTC) - min(beats.values())
+                if age.total_seconds() < FRESH_S:
+                    break
+            waited = time.monotonic() - began
+            assert waited < within_s + patience_s, (
+                f"heartbeats are not fresh {waited:.0f} s after the fault: {beats}"
+            )
+            time.sleep(0.2)
+        seconds = round(time.monotonic() - began, 1)
+        trial.recovery_s = max(seconds, trial.recovery_s or 0)
+        assert seconds <= within_s, f"recovery took {seconds} s, allowed are {within_s:.0f} s"
+        return seconds
+
+    def ensure_healthy(self) -> None:
+        """Everything runs and heartbeats are fresh; where not, `tidemark up` may mend it."""
+        if not self._healthy_within(HEALTHY_S / 2):
+            self.pipeline.tidemark("up", timeout_s=400)
+            assert self._healthy_within(HEALTHY_S), "the stack is not healthy before the fault"
+
+    def _healthy_within(self, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if all(self.pid(name) for name in (*SERVICES, *PROCESSES)):
+                beats = oracles.newest_beats(self._glance)
+                oldest = min(beats.values(), default=datetime.min.replace(tzinfo=UTC))
+                if len(beats) == len(oracles.BEAT_SOURCES) and (
+                    datetime.now(UTC) - oldest
+                ) < timedelta(seconds=FRESH_S):
+                    return True
+            time.sleep(0.5)
+        return False
+
+    # --- processes ------------------------------------------------------------------------------
+
+    def pid(self, name: str) -> int | None:
+        """The pid of a running program."""
+        state = Supervisor(self.stack).state(name)
+        return state.pid if state.running else None
+
+    def kill(self, name: str, signal: Signals = SIGKILL) -> int:
+        """Signal a program's process group; its pid. The supervisor starts a killed one again."""
+        return launcher.kill(self.stack, name, signal)
+
+    @contextmanager
+    def frozen(self, name: str) -> Iterator[int]:
+        """SIGSTOP a program's process group for the length of the block."""
+        pid = self.kill(name, SIGSTOP)
+        assert psutil.Process(pid).status() == psutil.STATUS_STOPPED
+        try:
+            yield pid
+        finally:
+            self.kill(name, SIGCONT)
+
+    @contextmanager
+    def stopped(self, name: str) -> Iterator[None]:
+        """Stop a program properly for the length of the block."""
+        supervisor = Supervisor(self.stack)
+        supervisor.halt(name)
+        try:
+            yield
+        finally:
+            supervisor.launch(name)
+            if name in SERVICES:
+                launcher.wait_ready(self.stack, name)
+
+    @contextmanager
+    def restarted_with(self, name: str, **variables: str) -> Iterator[int]:
+        """One of our processes with some TIDEMARK_* of its own for the length of the block."""
+        usual = self.pipeline.env | {"TIDEMARK_EXCHANGE": "simulator"}
+        launcher.start_processes(self.stack, [name], usual | variables)
+        try:
+            yield self.wait_pid(name)
+        finally:
+            launcher.start_processes(self.stack, [name], usual)
+            self.wait_pid(name)
+
+    def wait_pid(self, name: str, other_than: int | None = None, within_s: float = 60) -> int:
+        """Wait until a program runs, under another pid than the given one."""
+
+        def running() -> int | None:
+            pid = self.pid(name)
+            return pid if pid and pid != other_than else None
+
+        return int(self.until(f"{name} runs (again)", running, within_s))
+
+    def rss_mb(self, name: str) -> float:
+        """Resident memory of a program."""
+        return float(psutil.Process(self.pid(name)).memory_info().rss) / 2**20
+
+    # --- what the stores and the pipeline say ---------------------------------------------------
+
+    def dsn(self, role: str) -> dict[str, Any]:
+        return dict(self.cdc.postgres_dsn(role))
+
+    def sql(self, statement: str, *values: object, role: str = Role.OWNER) -> list[Any]:
+        """Run a statement in PostgreSQL, in a transaction of its own."""
+        with closing(psycopg2.connect(**self.dsn(role))) as connection:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(statement, values or None)
+                return cursor.fetchall() if cursor.description else []
+
+    def cql(self, statement: str, *values: object, role: str = Role.OWNER) -> list[Any]:
+        """Run a prepared statement (`?` stands for a value) in Cassandra."""
+        with keyspace.session(self.cdc, role) as session:
+            return list(session.execute(session.prepare(statement), values))
+
+    def retained_mb(self) -> float:
+        """O7: WAL that PostgreSQL keeps for the slot."""
+        found = self.sql(
+            "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn) / 1048576.0 "
+            "FROM pg_replication_slots WHERE slot_name = %s",
+            slot_name(self.cdc.generation),
+            role=Role.POSTGRES_ADMIN,
+        )
+        return float(found[0][0])
+
+    def alarm(self, name: str, within_s: float = ALARM_S) -> float:
+        """O6: seconds until the alarm is in the watch's metric and in `tidemark status`."""
+        began = time.monotonic()
+        self.until(f"alarm {name} in the metrics", lambda: self._raised(name) or None, within_s)
+        seconds = time.monotonic() - began
+        told = json.loads(self.pipeline.tidemark("status", "--json").stdout or "{}")
+        assert name in json.dumps(told), f"`tidemark status` does not tell of {name}"
+        return seconds
+
+    def _raised(self, name: str) -> bool:
+        port = self.pipeline.env["TIDEMARK_WATCH_METRICS_PORT"]
+        try:
+            text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=5, trust_env=False).text
+        except httpx.HTTPError:
+            return False
+        return f'tidemark_alarm{{alarm="{name}"}} 1.0' in text
+
+    def log_since(self, name: str, offset: int = 0) -> str:
+        """What a program has logged from a byte of its file on."""
+        with (self.stack.logs / f"{name}.log").open("rb") as file:
+            file.seek(offset)
+            return file.read().decode(errors="replace")
+
+    def log_size(self, name: str) -> int:
+        return (self.stack.logs / f"{name}.log").stat().st_size
+
+    def until(self, what: str, look: Callable[[], Any], within_s: float) -> Any:
+        """Wait until `look()` finds something that is not None; fail with what was waited for."""
+        deadline = time.monotonic() + within_s
+        while (found := look()) is None:
+            assert time.monotonic() < deadline, f"not within {within_s:.0f} s: {what}"
+            time.sleep(0.2)
+        return found
+
+    @contextmanager
+    def second_sink(self, **variables: str) -> Iterator[psutil.Popen]:
+        """Another member of the sink's group, outside the supervisor, for the length of a block."""
+        process = psutil.Popen(
+            [sys.executable, "-m", "cli.main", "sink"],
+            cwd=PROJECT_ROOT,
+            env=self.pipeline.process_env | {"TIDEMARK_SINK_METRICS_PORT": "0"} | variables,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            yield process
+        finally:
+            if process.is_running():
+                process.send_signal(SIGCONT)
+                process.terminate()
+            process.wait(30)
+
+    # --- failpoints -----------------------------------------------------------------------------
+
+    @contextmanager
+    def failpoint(self, point: str, passing: int, folder: Path, **more: str) -> Iterator[Path]:
+        """The sink armed with a failpoint; the file that gets a line when it fires."""
+        hits = folder / f"{point}-{time.monotonic_ns()}"
+        armed: Mapping[str, str] = {
+            "TIDEMARK_FAILPOINT": f"{point}:kill:{passing}",
+            "TIDEMARK_FAILPOINT_HITS": str(hits),
+        }
+        with self.restarted_with("sink", **armed, **more):
+            yield hits
