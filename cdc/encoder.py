@@ -54,11 +54,13 @@ class RouteEncoder:
         return self._parts(self._packed(self._row, row), partial=False)
 
     def pack_partial(self, row: Row) -> Packed:
-        """As `pack`, with what is unchanged in PostgreSQL left UNSET."""
+        """As `pack`, with what the event does not tell left UNSET.
+
+        That is what is unchanged in PostgreSQL (TOAST), and columns that the event is older than.
+        """
         columns = self._row.columns
-        unchanged = {
-            each.name for each in columns if getattr(row, str(each.source)) == self._placeholder
-        }
+        untold = (self._placeholder, msgspec.UNSET)
+        unchanged = {each.name for each in columns if getattr(row, str(each.source)) in untold}
         for column in self._key.columns:
             if column.name in unchanged:
                 message = f"{self.route.table}: the event lacks {column.name} (TOAST)"

@@ -50,11 +50,38 @@ class Via(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A column of a source table. `whole_ms`: PostgreSQL checks that it has no finer part."""
+    """A column of a source table. `whole_ms`: PostgreSQL checks that it has no finer part.
+
+    `column` is the target column's name where it is not the field's. The others say what events
+    from before a change of the schema look like, as long as they may be read (again):
+
+    - `added`: they lack the field; nothing is written to its column then, not even null;
+    - `renamed_from`: they call it so;
+    - `retyped_from`: they hold a value of that kind, which is left out as if it were absent.
+    """
 
     name: str
     kind: Kind
     whole_ms: bool = False
+    column: str = ""
+    added: bool = False
+    renamed_from: tuple[str, ...] = ()
+    retyped_from: Kind | None = None
+
+    @property
+    def target(self) -> str:
+        """The name of the target column that holds its value."""
+        return self.column or self.name
+
+    @property
+    def changed(self) -> bool:
+        """Whether there may be events that have it in another form."""
+        return self.added or bool(self.renamed_from) or self.retyped_from is not None
+
+    @property
+    def may_lack(self) -> bool:
+        """Whether there may be events without a value for it."""
+        return self.added or self.retyped_from is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +99,16 @@ class Source:
     time: str | None = None
     full_identity: bool = False
     omitted: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        """Refuse what no event could be read by."""
+        names = {each.name for each in self.fields}
+        for each in self.fields:
+            if each.may_lack and each.name in self.key:
+                raise ValueError(f"{self.table}.{each.name}: every event must have its key")
+            for name in each.renamed_from:
+                if name in names:
+                    raise ValueError(f"{self.table}.{each.name}: {name!r} is another field's name")
 
     def field_of(self, name: str) -> Field:
         """The field of that name; KeyError where there is none."""
@@ -125,6 +162,13 @@ class Route:
     order_by: str | None = None
     condition: Above | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse to decide by a field that an event may lack."""
+        decisive = (self.order_by, None if self.condition is None else self.condition.field)
+        for each in self.source.fields:
+            if each.may_lack and each.name in decisive:
+                raise ValueError(f"{self.table} cannot depend on {each.name}: events may lack it")
+
     @property
     def key(self) -> tuple[str, ...]:
         """The target's primary key: partition, then clustering columns."""
@@ -158,9 +202,9 @@ def columns_of(source: Source) -> Iterable[Column]:
         if each.name == "ingested_at":  # nobody plots it: the exact µs alone
             yield Column("ingested_at_us", "bigint", each.name, Via.MICROS)
             continue
-        yield Column(each.name, CQL_TYPE[each.kind], each.name)
+        yield Column(each.target, CQL_TYPE[each.kind], each.name)
         if each.kind is Kind.TIMESTAMP and not each.whole_ms:
-            yield Column(f"{each.name}_us", "bigint", each.name, Via.MICROS)
+            yield Column(f"{each.target}_us", "bigint", each.name, Via.MICROS)
 
 
 def bucket_column(name: str, source: str, bucket: Bucket) -> Column:

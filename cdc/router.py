@@ -82,7 +82,7 @@ class Router:
                 if target.one_to_one
             ]
         row = change.after
-        partial = self._placeholder in raw
+        partial = row.lacks or self._placeholder in raw
         made = []
         for target in self._targets:
             if target.conditional and not target.encoder.applies(row):
