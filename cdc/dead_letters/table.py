@@ -43,10 +43,9 @@ _OF_PARTITION = f"{_SELECT} {_PARTITION}"
 _ONE = f"{_SELECT}, payload {_PARTITION} AND id = ?"
 _PARTITIONS = "SELECT DISTINCT source_table, day FROM dead_letters"
 _MARKS = "SELECT redriven_at FROM dead_letters"
-_MARK = (
-    "UPDATE dead_letters SET redriven_at = ?, redrive_result = ? "
-    "WHERE source_table = ? AND day = ? AND id = ?"
-)
+_ROW = "WHERE source_table = ? AND day = ? AND id = ?"
+_REDRIVEN = f"UPDATE dead_letters SET redriven_at = ?, redrive_result = ? {_ROW}"  # noqa: S608 - our own text
+_ATTEMPTED = f"UPDATE dead_letters SET redrive_result = ? {_ROW}"  # noqa: S608 - our own text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +90,11 @@ class LetterTable:
                 return replace(_letter(row), value=row.payload)
         return None
 
+    def complete(self, letter: Letter) -> Letter:
+        """The same letter as it is now, with its payload where the table has it."""
+        (row,) = self._rows(_ONE, _key(letter))
+        return replace(_letter(row), value=row.payload)
+
     def waiting(self, within_s: float) -> Waiting:
         """How many nobody has redriven, counted for at most `within_s`."""
         deadline, letters = time.monotonic() + within_s, 0
@@ -100,11 +104,18 @@ class LetterTable:
                 return Waiting(letters=letters, exact=False)
         return Waiting(letters=letters, exact=True)
 
-    def mark(self, letter: Letter, redriven_at: datetime | None, result: str) -> None:
-        """Keep what came of redriving a letter."""
-        key = letter.table, _day(letter.logged_at), letter.id
+    def mark_redriven(self, letter: Letter, at: datetime, result: str) -> None:
+        """Keep that a letter was written."""
+        self._write(_REDRIVEN, (at, result, *_key(letter)))
+
+    def note_attempt(self, letter: Letter, why_not: str) -> None:
+        """Keep why a letter could not be written; one that was written once stays so."""
+        if letter.redriven_at is None:
+            self._write(_ATTEMPTED, (why_not, *_key(letter)))
+
+    def _write(self, statement: str, values: tuple[object, ...]) -> None:
         with _speaking():
-            self._session.execute(self._statement(_MARK), (redriven_at, result, *key))
+            self._session.execute(self._statement(statement), values)
 
     def _partitions(self, table: str | None) -> list[tuple[str, datetime]]:
         """(source table, day) of what there is, newest day first."""
@@ -135,13 +146,16 @@ def _day(moment: datetime) -> datetime:
     return moment.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
+def _key(letter: Letter) -> tuple[str, datetime, str]:
+    return letter.table, _day(letter.logged_at), letter.id
+
+
 def _values(letter: Letter) -> tuple[object, ...]:
     """What `_FILE` binds."""
     value = letter.value
     kept = value if value is not None and len(value) <= MAX_PAYLOAD_BYTES else None
     return (
-        letter.table,
-        _day(letter.logged_at),
+        *_key(letter)[:2],
         *(_bound(letter, name) for name in _PLAIN),
         letter.key,
         letter.value_bytes,
