@@ -2,11 +2,13 @@
 
 Armed by environment alone, never by a setting:
 
-    TIDEMARK_FAILPOINT=before_commit:kill:3     at the third passing of `before_commit`, SIGKILL
+    TIDEMARK_FAILPOINT=before_commit:kill:3,17  at the third passing of `before_commit`, SIGKILL;
+                                                in the process that comes next at the 17th; no more
     TIDEMARK_FAILPOINT_HITS=<file>              each firing adds a line: the test's evidence
 
-A file that has a line already keeps the point quiet, so that a process which the supervisor starts
-again with the same environment lives on. Unarmed, `reach` is one lookup in an empty dict.
+The file tells a process how often the point has fired before it, so that one which the supervisor
+starts again with the same environment takes the next passing, and lives on after the last one.
+Unarmed, `reach` is one lookup in an empty dict.
 """
 
 from __future__ import annotations
@@ -45,8 +47,6 @@ class _Armed:
         if self.left != 0:
             return
         if self.hits is not None:
-            if self.hits.exists() and self.hits.stat().st_size:
-                return
             with self.hits.open("a", encoding="utf-8") as file:
                 file.write(f"{name} {os.getpid()}\n")
                 file.flush()
@@ -61,14 +61,18 @@ def read(environment: Mapping[str, str]) -> dict[str, _Armed]:
         return {}
     name, _, rest = text.partition(":")
     action, _, passing = rest.partition(":")
-    number = passing or "1"
-    if name not in POINTS or action not in _ACTIONS or not number.isdecimal() or int(number) < 1:
+    passings = (passing or "1").split(",")
+    good = all(each.isdecimal() and int(each) > 0 for each in passings)
+    if name not in POINTS or action not in _ACTIONS or not good:
         raise SettingsError(
-            f"{ENV_PREFIX}FAILPOINT={text!r} is none: <point>:<kill|stop>[:<passing>], "
+            f"{ENV_PREFIX}FAILPOINT={text!r} is none: <point>:<kill|stop>[:<passing>,…], "
             f"points are {', '.join(POINTS)}"
         )
-    hits = environment.get(_HITS_FILE)
-    return {name: _Armed(_ACTIONS[action], int(number), Path(hits) if hits else None)}
+    hits = Path(environment[_HITS_FILE]) if environment.get(_HITS_FILE) else None
+    fired = len(hits.read_text("utf-8").splitlines()) if hits and hits.exists() else 0
+    if fired >= len(passings):
+        return {}
+    return {name: _Armed(_ACTIONS[action], int(passings[fired]), hits)}
 
 
 _armed = read(os.environ)

@@ -24,7 +24,7 @@ Progress = Callable[[str], None]
 _STOP_TIMEOUT_S = 150.0
 _HOPELESS_S = 20.0  # a service that still fails to start after this does not by waiting
 
-_MODULES: dict[str, ModuleType] = {
+MODULES: dict[str, ModuleType] = {
     "postgres": postgres,
     "kafka": kafka,
     "cassandra": cassandra,
@@ -45,7 +45,7 @@ def start_services(
     supervisor = _supervisor(settings, progress)
     for name in names:
         _prepare(settings, supervisor, name, progress)
-    supervisor.update(_MODULES[name].program(settings) for name in names)
+    supervisor.update(MODULES[name].program(settings) for name in names)
     supervisor.start()
     began = time.monotonic()
     for name in names:  # all at once: Connect waits for Kafka by itself
@@ -118,7 +118,7 @@ def wait_ready(settings: StackSettings, name: str, timeout_s: float | None = Non
     limit = settings.ready_timeout_s if timeout_s is None else timeout_s
     while True:
         state = supervisor.state(name)
-        if state.running and _MODULES[name].ready(settings):
+        if state.running and MODULES[name].ready(settings):
             return
         waited = time.monotonic() - began
         if waited > limit or (state.state == "backoff" and waited > _HOPELESS_S):
@@ -136,7 +136,7 @@ def wait_answers(settings: StackSettings) -> None:
     """Wait until all services answer, whoever runs them; ServiceError where one does not."""
     deadline = time.monotonic() + settings.ready_timeout_s
     for name in SERVICES:
-        while not _MODULES[name].ready(settings):
+        while not MODULES[name].ready(settings):
             if time.monotonic() > deadline:
                 raise ServiceError(
                     name, f"{name} does not answer; `docker compose logs {name}` says why"
@@ -169,7 +169,7 @@ def _prepare(
     settings: StackSettings, supervisor: Supervisor, name: str, progress: Progress
 ) -> None:
     state = supervisor.state(name)
-    if state.running and supervisor.knows(_MODULES[name].program(settings)):
+    if state.running and supervisor.knows(MODULES[name].program(settings)):
         return
     if state.state != "stopped":  # changed settings, or between two attempts to start
         supervisor.halt(name)
@@ -181,7 +181,7 @@ def _prepare(
     progress(f"{name}: preparing")
     shutil.rmtree(settings.temporary(name), ignore_errors=True)
     settings.temporary(name).mkdir(parents=True)
-    _MODULES[name].prepare(settings)
+    MODULES[name].prepare(settings)
 
 
 def _sweep(settings: StackSettings, progress: Progress) -> None:

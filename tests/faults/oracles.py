@@ -148,6 +148,19 @@ def log_ends(settings: CdcSettings) -> Offsets:
         consumer.close()
 
 
+def committed(settings: CdcSettings) -> Offsets:
+    """What the sink's group has committed of the data topics."""
+    ends = log_ends(settings)
+    consumer = Consumer(
+        {"bootstrap.servers": settings.kafka_bootstrap, "group.id": settings.sink_group}
+    )
+    try:
+        found = consumer.committed([TopicPartition(*each) for each in ends], timeout=10)
+        return {(each.topic, each.partition): each.offset for each in found if each.offset >= 0}
+    finally:
+        consumer.close()
+
+
 def events_since(settings: CdcSettings, since: Offsets) -> list[Any]:
     """Messages of every data topic from these offsets to the end, as a reader may see them."""
     consumer = _consumer(settings)

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGSTOP, Signals
@@ -17,13 +18,14 @@ import httpx
 import psutil
 import psycopg2
 
-from cdc import keyspace
+from cdc import keyspace, state
 from cdc.settings import CdcSettings
 from contracts.naming import Role, slot_name
 from runtime.settings import PROJECT_ROOT
 from stack import launcher
 from stack.settings import PROCESSES, SERVICES
 from stack.supervision import Supervisor
+from stack.topology import own_process
 from tests.conftest import Pipeline
 from tests.faults import oracles
 from tests.faults.reconcile import reconcile
@@ -37,6 +39,24 @@ EDITED = timedelta(minutes=12)  # the load changes trades of the last ten minute
 HEALTHY_S = 120.0
 ALARM_S = 30.0
 TPS = 60
+
+
+@dataclass(frozen=True)
+class Failpoint:
+    """The file that gets a line, with the pid, each time the point fires."""
+
+    hits: Path
+
+    def fired(self) -> list[str]:
+        return self.hits.read_text().splitlines() if self.hits.exists() else []
+
+    def wait(self, times: int = 1, within_s: float = 60) -> int:
+        """Wait until it has fired so often; the pid of the last one."""
+        deadline = time.monotonic() + within_s
+        while len(self.fired()) < times:
+            assert time.monotonic() < deadline, f"the failpoint fired {len(self.fired())} times"
+            time.sleep(0.1)
+        return int(self.fired()[times - 1].split()[1])
 
 
 class Rig:
@@ -153,14 +173,25 @@ class Rig:
 
     @contextmanager
     def restarted_with(self, name: str, **variables: str) -> Iterator[int]:
-        """One of our processes with some TIDEMARK_* of its own for the length of the block."""
-        usual = self.pipeline.env | {"TIDEMARK_EXCHANGE": "simulator"}
-        launcher.start_processes(self.stack, [name], usual | variables)
+        """A program with some environment variables of its own for the length of the block."""
         try:
-            yield self.wait_pid(name)
+            yield self._start_with(name, variables)
         finally:
-            launcher.start_processes(self.stack, [name], usual)
-            self.wait_pid(name)
+            self._start_with(name, {})
+
+    def _start_with(self, name: str, variables: Mapping[str, str]) -> int:
+        if name in PROCESSES:
+            usual = self.pipeline.env | {"TIDEMARK_EXCHANGE": "simulator"}
+            program = own_process(self.stack, name, usual | variables)
+        else:
+            program = launcher.MODULES[name].program(self.stack)
+            program = replace(program, environment={**program.environment, **variables})
+        supervisor = Supervisor(self.stack)
+        supervisor.update([program])
+        supervisor.launch(name)
+        if name in SERVICES:
+            launcher.wait_ready(self.stack, name)
+        return self.wait_pid(name)
 
     def wait_pid(self, name: str, other_than: int | None = None, within_s: float = 60) -> int:
         """Wait until a program runs, under another pid than the given one."""
@@ -192,6 +223,26 @@ class Rig:
         """Run a prepared statement (`?` stands for a value) in Cassandra."""
         with keyspace.session(self.cdc, role) as session:
             return list(session.execute(session.prepare(statement), values))
+
+    def acknowledged(self) -> oracles.Offsets:
+        """What the sink says is acknowledged, by (topic, partition)."""
+        with keyspace.session(self.cdc, Role.READER) as session:
+            return state.positions(session, self.cdc.sink_group)
+
+    def committed(self) -> oracles.Offsets:
+        """What the sink's group has committed."""
+        return oracles.committed(self.cdc)
+
+    def beyond_acknowledged(self) -> oracles.Offsets:
+        """Commits that no acknowledgement of Cassandra stands behind: there must be none."""
+        committed = self.committed()
+        time.sleep(3)  # positions are published once a second
+        acknowledged = self.acknowledged()
+        return {key: at for key, at in committed.items() if at > acknowledged.get(key, 0)}
+
+    def wait_assigned(self, within_s: float = 60) -> None:
+        """Wait until a sink that has just started holds partitions: heartbeats are fresh."""
+        self.recover(Trial(0), within_s)
 
     def retained_mb(self) -> float:
         """O7: WAL that PostgreSQL keeps for the slot."""
@@ -258,12 +309,12 @@ class Rig:
     # --- failpoints -----------------------------------------------------------------------------
 
     @contextmanager
-    def failpoint(self, point: str, passing: int, folder: Path, **more: str) -> Iterator[Path]:
-        """The sink armed with a failpoint; the file that gets a line when it fires."""
-        hits = folder / f"{point}-{time.monotonic_ns()}"
-        armed: Mapping[str, str] = {
-            "TIDEMARK_FAILPOINT": f"{point}:kill:{passing}",
-            "TIDEMARK_FAILPOINT_HITS": str(hits),
+    def failpoint(self, armed: str, folder: Path) -> Iterator[Failpoint]:
+        """The sink armed with a failpoint, as `after_poll:kill:3,17`."""
+        point = Failpoint(folder / "failpoint-hits")
+        variables = {
+            "TIDEMARK_FAILPOINT": armed,
+            "TIDEMARK_FAILPOINT_HITS": str(point.hits),
         }
-        with self.restarted_with("sink", **armed, **more):
-            yield hits
+        with self.restarted_with("sink", **variables):
+            yield point

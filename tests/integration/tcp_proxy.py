@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import struct
 import threading
+import time
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
@@ -16,14 +18,21 @@ class TcpProxy:
 
     `lose_replies`: what the service says is dropped; the connection stays.
     `refuse`: every connection is closed, those that come too.
+    `latency_s`, `bytes_per_s` (0: no limit), `slice_bytes`: each direction of each connection is
+    as slow as that, and cut into pieces of so many bytes. `reset` breaks every connection.
     """
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, port: int = 0) -> None:
         self._target = target
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", port))
         self.port: int = self._listener.getsockname()[1]
         self.lose_replies = False
         self.lost_bytes = 0
+        self.latency_s = 0.0
+        self.bytes_per_s = 0
+        self.slice_bytes = CHUNK
+        self.delayed_bytes = 0
+        self.resets = 0
         self._refusing = False
         self._open: set[socket.socket] = set()
 
@@ -50,6 +59,14 @@ class TcpProxy:
         if value:
             self._cut()
 
+    def reset(self) -> None:
+        """Break every connection that there is, without a farewell."""
+        for each in list(self._open):
+            with suppress(OSError):
+                each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.resets += 1
+        self._cut()
+
     def _cut(self) -> None:
         for each in list(self._open):
             with suppress(OSError):
@@ -71,12 +88,22 @@ class TcpProxy:
 
     def _pump(self, source: socket.socket, sink: socket.socket, replies: bool) -> None:
         with suppress(OSError):
-            while data := source.recv(CHUNK):
+            while data := source.recv(self.slice_bytes):
                 if replies and self.lose_replies:
                     self.lost_bytes += len(data)
-                else:
-                    sink.sendall(data)
-        for each in (source, sink):
+                    continue
+                self._delay(data)
+                sink.sendall(data)
+        self._close(source, sink)
+
+    def _delay(self, data: bytes) -> None:
+        """Wait as long as these bytes take; nothing behind them passes meanwhile."""
+        if self.latency_s or self.bytes_per_s:
+            self.delayed_bytes += len(data)
+            time.sleep(self.latency_s + len(data) / (self.bytes_per_s or float("inf")))
+
+    def _close(self, *ends: socket.socket) -> None:
+        for each in ends:
             self._open.discard(each)
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)

@@ -40,18 +40,20 @@ def test_nothing_happens_unless_armed() -> None:
     assert run().stdout.split() == ["1", "2", "3", "4", "5"]
 
 
-def test_the_armed_passing_kills_and_leaves_evidence(tmp_path: Path) -> None:
-    """At the third passing; a second process with the same evidence lives on."""
+def test_each_armed_passing_kills_one_process_and_leaves_evidence(tmp_path: Path) -> None:
+    """The first at its third passing, the next at its first; the one after them lives on."""
     hits = tmp_path / "hits"
     armed = {
-        "TIDEMARK_FAILPOINT": "before_commit:kill:3",
+        "TIDEMARK_FAILPOINT": "before_commit:kill:3,1",
         "TIDEMARK_FAILPOINT_HITS": str(hits),
     }
     killed = run(**armed)
     assert killed.returncode == -signal.SIGKILL
     assert killed.stdout.split() == ["1", "2"]
     assert hits.read_text().startswith("before_commit ")
+    assert run(**armed).stdout == ""
     assert run(**armed).returncode == 0
+    assert len(hits.read_text().splitlines()) == 2
 
 
 def test_another_point_stays_quiet() -> None:
@@ -59,7 +61,14 @@ def test_another_point_stays_quiet() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["before_comit:kill", "before_commit", "before_commit:explode", "before_commit:kill:0"]
+    "text",
+    [
+        "before_comit:kill",
+        "before_commit",
+        "before_commit:explode",
+        "before_commit:kill:0",
+        "before_commit:kill:2,x",
+    ],
 )
 def test_a_misspelt_failpoint_is_refused(text: str) -> None:
     """A fault that silently never happens would look like a fault that was survived."""
