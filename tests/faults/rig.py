@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -179,7 +179,7 @@ class Rig:
         finally:
             self._start_with(name, {})
 
-    def _start_with(self, name: str, variables: Mapping[str, str]) -> int:
+    def _start_with(self, name: str, variables: dict[str, str]) -> int:
         if name in PROCESSES:
             usual = self.pipeline.env | {"TIDEMARK_EXCHANGE": "simulator"}
             program = own_process(self.stack, name, usual | variables)
