@@ -37,7 +37,7 @@ def settings(stack: Stack) -> Iterator[CdcSettings]:
 def owner(settings: CdcSettings) -> Iterator[Any]:
     connection = connect(settings)
     cursor = connection.cursor()
-    cursor.execute("TRUNCATE trades, klines, instruments")
+    cursor.execute("SET tidemark.allow_truncate = 'on'; TRUNCATE trades, klines, instruments")
     for day in (TODAY, TODAY - timedelta(days=1)):
         cursor.execute("SELECT ensure_partition('trades', %s)", (day,))
     cursor.execute(
