@@ -23,6 +23,7 @@
         ├── PreflightRefused      replication would lose or shadow rows if it started
         ├── ConnectRefused        Connect does not accept what it was told
         ├── TopicMismatch         a topic is not as it must be
+        ├── SweepRefused          most of a table would be removed by the sweep of a resync
         └── DeadLetterLost        a dead letter could not be stored
 
 Messages are one line, say what to do, and hold neither payload nor secret.
@@ -183,6 +184,17 @@ class ConnectRefused(Fatal):
 
 class TopicMismatch(Fatal):
     """A topic is not as it must be."""
+
+
+class SweepRefused(Fatal):
+    """Most of a table would be removed: PostgreSQL may not be what it should be."""
+
+    def __init__(self, table: str, extra: int, rows: int) -> None:
+        super().__init__(
+            f"{extra:,} of {rows:,} rows of {table} are not in PostgreSQL; nothing of it was "
+            "removed; if PostgreSQL is as it should be: `tidemark resync --sweep-anyway`"
+        )
+        self.table = table
 
 
 class DeadLetterLost(Fatal):

@@ -12,9 +12,15 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
+from cdc import state
+from cdc.connector import ConnectClient
 from cdc.errors import FenceTimeout
+from cdc.routes import SOURCES
+from cdc.settings import CdcSettings
+from cdc.topics import Topics
+from contracts.naming import topic_of
 
 POLL_S = 0.1
 
@@ -42,7 +48,7 @@ class Passed:
 
 @dataclass(frozen=True, kw_only=True)
 class Fence:
-    """How each stage is asked; `timeout_s` is each stage's own."""
+    """How each stage is asked. `timeout_s`: for how long each may stand still on the way to it."""
 
     source: Beats
     commit_lsn: Callable[[], int | None]  # of the connector's stored offsets
@@ -69,14 +75,32 @@ class Fence:
         return f"it stands at {'nothing' if stored is None else as_lsn(stored)} of {as_lsn(lsn)}"
 
     def _until(self, stage: str, lacking: Callable[[], str]) -> None:
-        deadline = time.monotonic() + self.timeout_s
-        while True:
-            lack = lacking()
-            if not lack:
-                return
-            if time.monotonic() >= deadline:
+        moved, before = time.monotonic(), ""
+        while lack := lacking():
+            if lack != before:  # slow is no fault: after a snapshot the way is long
+                moved, before = time.monotonic(), lack
+            if time.monotonic() >= moved + self.timeout_s:
                 raise FenceTimeout(stage, self.timeout_s, f"{lack}; `tidemark status` shows why")
             self.sleep(POLL_S)
+
+
+def fence_of(
+    settings: CdcSettings, source: Beats, connect: ConnectClient, topics: Topics, session: Any
+) -> Fence:
+    """The fence through the real parts of the settings' generation."""
+    names = [topic_of(each.table, settings.generation) for each in SOURCES]
+
+    def commit_lsn() -> int | None:
+        stored = connect.offsets()
+        return None if stored is None else stored.lsn_commit
+
+    return Fence(
+        source=source,
+        commit_lsn=commit_lsn,
+        watermarks=lambda: topics.end_offsets(names),
+        acknowledged=lambda: state.positions(session, settings.sink_group),
+        timeout_s=settings.fence_timeout_s,
+    )
 
 
 def behind(ends: Positions, acknowledged: Positions) -> str:

@@ -16,6 +16,7 @@ from cdc import keyspace, metrics, packed_batch, preflight, state
 from cdc.dead_letters.filing import Filing
 from cdc.errors import Fatal, PreflightRefused, Retryable, SchemaMismatch, Unreachable
 from cdc.failures import DRIVER_FAILURES
+from cdc.generation import remembered
 from cdc.positions import PositionsPublisher
 from cdc.prepared import Prepared, prepare
 from cdc.router import Heads
@@ -55,10 +56,20 @@ def _tell(error: Fatal, settings: CdcSettings, shutdown: Shutdown) -> None:
 
 
 def _replicate(settings: CdcSettings, shutdown: Shutdown) -> None:
-    start = _patiently(partial(_begin, settings), shutdown)
-    if start is None:
-        return
-    connection, generation, sink = start
+    """Generation after generation: each until the end is asked for, or a newer one begins."""
+    while not shutdown.requested:
+        start = _patiently(partial(_begin, settings), shutdown)
+        if start is not None:
+            _live(*start, shutdown)
+
+
+def _live(
+    settings: CdcSettings,
+    connection: _Connection,
+    generation: state.Generation,
+    sink: Sink,
+    shutdown: Shutdown,
+) -> None:
     publisher = PositionsPublisher(
         lambda: connection.session,
         generation=generation.generation,
@@ -69,7 +80,7 @@ def _replicate(settings: CdcSettings, shutdown: Shutdown) -> None:
         _check_preflight(settings, shutdown)
         _spare_the_collector()
         log.info("the sink runs", generation=generation.generation, group=settings.sink_group)
-        while not shutdown.requested:
+        while not shutdown.requested and publisher.newest_generation == generation.generation:
             _step(settings, sink, connection, shutdown)
             publisher.offer(sink.positions, sink.snapshot_seen_lsn)
     finally:
@@ -112,7 +123,10 @@ class _Connection:
         return lambda statements, done: packed_batch.send(self.session, statements, timeout_s, done)
 
 
-def _begin(settings: CdcSettings) -> tuple[_Connection, state.Generation, Sink]:
+_Start = tuple[CdcSettings, _Connection, state.Generation, Sink]
+
+
+def _begin(settings: CdcSettings) -> _Start:
     """Open everything; Retryable while something is not there yet."""
     connection = _Connection(settings)
     try:
@@ -122,12 +136,11 @@ def _begin(settings: CdcSettings) -> tuple[_Connection, state.Generation, Sink]:
         raise
 
 
-def _begin_on(
-    settings: CdcSettings, connection: _Connection
-) -> tuple[_Connection, state.Generation, Sink]:
+def _begin_on(settings: CdcSettings, connection: _Connection) -> _Start:
     session = connection.session
     try:
         keyspace.check_migrated(session)
+        settings = remembered(settings, session)
         generation = state.recall(session).get(settings.generation)
         heads = connection.prepare()
     except DRIVER_FAILURES as error:
@@ -140,7 +153,8 @@ def _begin_on(
             "`tidemark connector apply` begins it"
         )
     acknowledged = partial(_acknowledged, connection, settings.sink_group)
-    return connection, generation, Sink(settings, generation, heads, connection.send, acknowledged)
+    sink = Sink(settings, generation, heads, connection.send, acknowledged)
+    return settings, connection, generation, sink
 
 
 def _acknowledged(connection: _Connection, group: str) -> dict[tuple[str, int], int]:

@@ -1,7 +1,8 @@
 """Publishes how far the sink is, once a second, beside the hot path: fences wait for it.
 
-And which LSN the initial snapshot's rows have, which a sweep needs: before the positions behind
-those rows, so that whoever sees the rows acknowledged knows it too.
+Also which LSN the initial snapshot's rows have, which a sweep needs: before the positions behind
+those rows, so that whoever sees the rows acknowledged knows it too. And it looks whether a newer
+generation has begun, which the sink then moves on to.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from cassandra.cluster import Session
 
 from cdc.consumer import Partition
 from cdc.failures import DRIVER_FAILURES
-from cdc.state import note_snapshot_row, publish_positions
+from cdc.state import newest, note_snapshot_row, publish_positions
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +35,7 @@ class PositionsPublisher:
         every_s: float = 1.0,
     ) -> None:
         self._session = session
+        self.newest_generation = generation
         self._generation = generation
         self._group = group
         self._every_s = every_s
@@ -65,6 +67,7 @@ class PositionsPublisher:
             if lsn > self._published_lsn:
                 note_snapshot_row(self._session(), self._generation, lsn)
             publish_positions(self._session(), changed, self._group)
+            self.newest_generation = max(self._generation, newest(self._session()))
         except DRIVER_FAILURES as error:
             log.warning("positions are not published yet", error=type(error).__name__)
         else:

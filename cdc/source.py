@@ -133,6 +133,27 @@ class SourceDatabase:
             )
         return None
 
+    def slots(self) -> list[str]:
+        """Names of this database's slots."""
+        found = self.query(
+            "SELECT slot_name FROM pg_replication_slots WHERE database = current_database()"
+        )
+        return [name for (name,) in found]
+
+    def drop_slot(self, name: str) -> bool:
+        """Drop a slot of this database, as a role with REPLICATION; False while it is in use."""
+        try:
+            self.query(
+                "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots "
+                "WHERE slot_name = %s AND database = current_database()",
+                (name,),
+            )
+        except psycopg2.errors.ObjectInUse:
+            return False
+        except psycopg2.errors.UndefinedObject:
+            pass  # somebody else did
+        return True
+
     def publication(self, name: str) -> Publication | None:
         """The publication of that name, None where there is none."""
         found = self.query("SELECT pubviaroot FROM pg_publication WHERE pubname = %s", (name,))

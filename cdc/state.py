@@ -22,7 +22,8 @@ class Generation:
 
     `snapshot_lsn` is its completed snapshot's, None where it was not seen: of an empty one no event
     tells it. `snapshot_seen_lsn` is the highest of an initial snapshot's row that the sink read:
-    once the snapshot is complete and all its rows are applied, the snapshot's own.
+    once the snapshot is complete and all its rows are applied, the snapshot's own. `swept`: what
+    that snapshot does not have was removed (cdc.sweep).
     """
 
     generation: int
@@ -34,13 +35,16 @@ class Generation:
     snapshot_lsn: int | None = None
     snapshot_completed: bool = False
     snapshot_seen_lsn: int | None = None
+    by_resync: bool = False
+    swept: bool = False
 
 
 def recall(session: Session) -> dict[int, Generation]:
     """Every generation that this keyspace has seen, by number."""
     rows = session.execute(
         "SELECT generation, system_identifier, timeline, slot, topic_prefix, placeholder, "
-        "snapshot_lsn, snapshot_completed_at, snapshot_seen_lsn FROM cdc_state"
+        "snapshot_lsn, snapshot_completed_at, snapshot_seen_lsn, resync_begun_at, swept_at "
+        "FROM cdc_state"
     )
     return {
         row.generation: Generation(
@@ -53,6 +57,8 @@ def recall(session: Session) -> dict[int, Generation]:
             snapshot_lsn=row.snapshot_lsn,
             snapshot_completed=row.snapshot_completed_at is not None,
             snapshot_seen_lsn=row.snapshot_seen_lsn,
+            by_resync=row.resync_begun_at is not None,
+            swept=row.swept_at is not None,
         )
         for row in rows
         if row.system_identifier is not None  # deleted and half-written rows remember nothing
@@ -76,12 +82,32 @@ def remember(session: Session, state: Generation) -> None:
     )
 
 
-def complete_snapshot(session: Session, generation: int, lsn: int | None) -> None:
-    """Record that the initial snapshot is complete; snapshot rows beyond its LSN must then halt."""
+def newest(session: Session) -> int:
+    """The newest generation that this keyspace has seen; 0 where it has seen none."""
+    rows = session.execute("SELECT generation, system_identifier FROM cdc_state")
+    return max((row.generation for row in rows if row.system_identifier is not None), default=0)
+
+
+def begin_resync(session: Session, generation: int) -> None:
+    """Record that a resync began this generation: it goes on with it until it is swept."""
+    _note_moment(session, generation, "resync_begun_at")
+
+
+def complete_sweep(session: Session, generation: int) -> None:
+    """Record that what the generation's snapshot does not have was removed."""
+    _note_moment(session, generation, "swept_at")
+
+
+def _note_moment(session: Session, generation: int, column: str) -> None:
     session.execute(
-        "UPDATE cdc_state SET snapshot_completed_at = %s WHERE generation = %s",
+        f"UPDATE cdc_state SET {column} = %s WHERE generation = %s",  # noqa: S608 - a constant
         (datetime.now(UTC), generation),
     )
+
+
+def complete_snapshot(session: Session, generation: int, lsn: int | None) -> None:
+    """Record that the initial snapshot is complete; snapshot rows beyond its LSN must then halt."""
+    _note_moment(session, generation, "snapshot_completed_at")
     if lsn is not None:
         session.execute(
             "UPDATE cdc_state SET snapshot_lsn = %s WHERE generation = %s", (lsn, generation)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from argparse import Namespace
 from typing import Any
 
 import pytest
@@ -33,12 +34,15 @@ class Session:
         """Fail no more."""
         self._failure = None
 
-    def execute(self, statement: Any, values: Any = None) -> None:
+    def execute(self, statement: Any, values: Any = None) -> list[Any]:
+        if statement.startswith("SELECT"):
+            return [Namespace(generation=7, system_identifier="1")]
         if self._failure is not None:
             failure, self._failure = self._failure, None
             self.failed.set()
             raise failure
         self.stored.append((statement, values))
+        return []
 
 
 @pytest.mark.parametrize("failure", FAILURES, ids=lambda each: type(each).__name__)
@@ -64,3 +68,4 @@ def test_the_snapshots_lsn_is_published_before_the_positions_behind_its_rows() -
     assert "snapshot_seen_lsn" in seen
     assert values == (8000, 8000, 4)
     assert "sink_positions" in position
+    assert publisher.newest_generation == 7
