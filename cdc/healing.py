@@ -13,16 +13,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Self
 
-import psycopg2
-
-from cdc.errors import AccessDenied, BadCondition, Contended
+from cdc.errors import BadCondition, Contended
 from cdc.mapping import Kind, Source
 from cdc.settings import CdcSettings
-from cdc.source import EPOCH, Row, SourceDatabase
+from cdc.source import EPOCH, Row, SourceDatabase, blaming
 from contracts.naming import SCHEMA, Role
 
 CHUNK_ROWS = 1000
@@ -86,7 +83,7 @@ class Healer:
         touched = 0
         days = [None] if source.time is None else self._source.days(source.table)
         for day in days:
-            with _blaming(where):
+            with blaming(where):
                 for count in self._pages(source, where, day, chunk_rows):
                     touched += count
                     on_progress(touched)
@@ -103,7 +100,7 @@ class Healer:
             f'EXPLAIN SELECT FROM {SCHEMA}."{source.table}" t '
             f"WHERE CASE WHEN {_escaped(where)}\nTHEN true END"
         )
-        with _blaming(where):  # CASE, since parentheses might be closed and opened again
+        with blaming(where):  # CASE, since parentheses might be closed and opened again
             self._source.query(probe)
 
     def estimated_rows(self, source: Source) -> int:
@@ -198,24 +195,3 @@ def _patiently(
         except Contended:
             continue
     return run(statement, values)
-
-
-@contextmanager
-def _blaming(where: str | None) -> Iterator[None]:
-    """Errors that only a person's condition can cause, as such."""
-    try:
-        yield
-    except AccessDenied as error:
-        if where is None:
-            raise
-        raise BadCondition(f"--where may not read that: {_cause(error.__cause__)}") from error
-    except psycopg2.Error as error:
-        if where is None:
-            raise
-        raise BadCondition(f"--where is no condition on this table: {_cause(error)}") from error
-
-
-def _cause(error: BaseException | None) -> str:
-    """What PostgreSQL says, in a line."""
-    primary = error.diag.message_primary if isinstance(error, psycopg2.Error) else None
-    return " ".join((primary or str(error)).split())

@@ -16,7 +16,7 @@ from typing import Any, Self
 import psycopg2
 from psycopg2.extras import execute_values
 
-from cdc.errors import AccessDenied, Contended, Unreachable
+from cdc.errors import AccessDenied, BadCondition, Contended, Unreachable
 from cdc.settings import CdcSettings
 from contracts.naming import SCHEMA, Role
 
@@ -250,6 +250,27 @@ class SourceDatabase:
         with self._speaking(), self._connection.cursor() as cursor:
             found: list[Row] = execute_values(cursor, statement, keys, page_size=1000, fetch=True)
             return found
+
+
+@contextmanager
+def blaming(where: str | None) -> Iterator[None]:
+    """Errors that only a person's condition can cause, as such."""
+    try:
+        yield
+    except AccessDenied as error:
+        if where is None:
+            raise
+        raise BadCondition(f"--where may not read that: {_cause(error.__cause__)}") from error
+    except psycopg2.Error as error:
+        if where is None:
+            raise
+        raise BadCondition(f"--where is no condition on this table: {_cause(error)}") from error
+
+
+def _cause(error: BaseException | None) -> str:
+    """What PostgreSQL says, in a line."""
+    primary = error.diag.message_primary if isinstance(error, psycopg2.Error) else None
+    return " ".join((primary or str(error)).split())
 
 
 def _line(error: Exception) -> str:
