@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import psutil
 import psycopg2
+from confluent_kafka.admin import AdminClient
 
 from cdc import keyspace, state
 from cdc.settings import CdcSettings
@@ -25,7 +26,7 @@ from runtime.settings import PROJECT_ROOT
 from stack import launcher
 from stack.settings import PROCESSES, SERVICES
 from stack.supervision import Supervisor
-from stack.topology import own_process
+from stack.topology import Program, own_process
 from tests.conftest import Pipeline
 from tests.faults import oracles
 from tests.faults.reconcile import reconcile
@@ -57,6 +58,14 @@ class Failpoint:
             assert time.monotonic() < deadline, f"the failpoint fired {len(self.fired())} times"
             time.sleep(0.1)
         return int(self.fired()[times - 1].split()[1])
+
+
+def metrics_of(port: int) -> str:
+    """A process's metrics as text; empty where nobody answers."""
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=5, trust_env=False).text
+    except httpx.HTTPError:
+        return ""
 
 
 class Rig:
@@ -174,18 +183,27 @@ class Rig:
     @contextmanager
     def restarted_with(self, name: str, **variables: str) -> Iterator[int]:
         """A program with some environment variables of its own for the length of the block."""
-        try:
-            yield self._start_with(name, variables)
-        finally:
-            self._start_with(name, {})
+        program = self._program(name)
+        program = replace(program, environment={**program.environment, **variables})
+        with self.program_instead(name, program) as pid:
+            yield pid
 
-    def _start_with(self, name: str, variables: dict[str, str]) -> int:
+    @contextmanager
+    def program_instead(self, name: str, program: Program) -> Iterator[int]:
+        """Another program under a program's name for the length of the block."""
+        try:
+            yield self._start(name, program)
+        finally:
+            self._start(name, self._program(name))
+
+    def _program(self, name: str) -> Program:
         if name in PROCESSES:
             usual = self.pipeline.env | {"TIDEMARK_EXCHANGE": "simulator"}
-            program = own_process(self.stack, name, usual | variables)
-        else:
-            program = launcher.MODULES[name].program(self.stack)
-            program = replace(program, environment={**program.environment, **variables})
+            return own_process(self.stack, name, usual)
+        made: Program = launcher.MODULES[name].program(self.stack)
+        return made
+
+    def _start(self, name: str, program: Program) -> int:
         supervisor = Supervisor(self.stack)
         supervisor.update([program])
         supervisor.launch(name)
@@ -223,6 +241,14 @@ class Rig:
         """Run a prepared statement (`?` stands for a value) in Cassandra."""
         with keyspace.session(self.cdc, role) as session:
             return list(session.execute(session.prepare(statement), values))
+
+    def delete_topic(self, name: str) -> None:
+        """Delete a topic and wait until the broker has forgotten it."""
+        admin = AdminClient({"bootstrap.servers": self.cdc.kafka_bootstrap})
+        admin.delete_topics([name])[name].result(30)
+        self.until(
+            f"{name} is gone", lambda: name not in admin.list_topics(timeout=10).topics or None, 30
+        )
 
     def acknowledged(self) -> oracles.Offsets:
         """What the sink says is acknowledged, by (topic, partition)."""
@@ -264,12 +290,8 @@ class Rig:
         return seconds
 
     def _raised(self, name: str) -> bool:
-        port = self.pipeline.env["TIDEMARK_WATCH_METRICS_PORT"]
-        try:
-            text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=5, trust_env=False).text
-        except httpx.HTTPError:
-            return False
-        return f'tidemark_alarm{{alarm="{name}"}} 1.0' in text
+        port = int(self.pipeline.env["TIDEMARK_WATCH_METRICS_PORT"])
+        return f'tidemark_alarm{{alarm="{name}"}} 1.0' in metrics_of(port)
 
     def log_since(self, name: str, offset: int = 0) -> str:
         """What a program has logged from a byte of its file on."""
