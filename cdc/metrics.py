@@ -26,7 +26,9 @@ ACKNOWLEDGED = Gauge(
     "tidemark_sink_acknowledged_offset", "Next offset to acknowledge", ["topic", "partition"]
 )
 LAG = Gauge("tidemark_sink_lag_events", "Events behind the end", ["topic", "partition"])
-HALTED = Gauge("tidemark_sink_halted_table", "1: the table's replication halts", ["table"])
+HALTED = Gauge(
+    "tidemark_sink_halted_table", "1: the table's replication halts", ["table", "reason"]
+)
 STOPPED = Gauge(
     "tidemark_sink_stopped", "1: the sink ends, for a person must act", ["code", "reason"]
 )

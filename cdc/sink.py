@@ -166,7 +166,7 @@ class Sink:
         for key in same:
             self._lanes[key].halted = lane.halted
         self._reader.halt(same)
-        metrics.HALTED.labels(lane.table).set(1)
+        metrics.HALTED.labels(lane.table, str(lane.halted)).set(1)
         log.error("a table's replication halts", table=lane.table, reason=str(lane.halted))
 
     def _reject(self, event: Any, error: Poison, span: Span, timestamp: int | None) -> None:

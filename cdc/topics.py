@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Self
 
 from kafka import KafkaAdminClient, TopicPartition
@@ -133,7 +134,17 @@ class Topics:
         """The oldest offset that each partition still has."""
         return self._offsets(topics, OffsetSpec.EARLIEST)
 
-    def _offsets(self, topics: Iterable[str], spec: OffsetSpec) -> Positions:
+    def offsets_since(self, topics: Iterable[str], moment: datetime) -> Positions:
+        """The oldest offset of each partition that was written at or after a moment, else its end.
+
+        Times are those of the messages.
+        """
+        names = list(topics)
+        ends = self.end_offsets(names)
+        found = self._offsets(names, int(moment.timestamp() * 1000))
+        return {key: found[key] if found.get(key, -1) >= 0 else end for key, end in ends.items()}
+
+    def _offsets(self, topics: Iterable[str], spec: OffsetSpec | int) -> Positions:
         asked = {
             TopicPartition(topic, partition): spec
             for topic, count in self.partitions(topics).items()

@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sink": ("cli.sink:sink", "Replicate the log into Cassandra"),
     "verify": ("cli.verify:verify", "Prove that Cassandra equals PostgreSQL, row for row"),
     "dlq": ("cli.dlq:dlq", "List, show and redrive what could not be applied"),
+    "alarms": ("cli.alarms:alarms", "Alarms of the past; test the webhook"),
     "watch": ("cli.watch:watch", "Keep the pipeline healthy"),
     "simulate": ("cli.simulate:simulate", "Run the simulated exchange"),
 }

@@ -184,8 +184,11 @@ def _lag(seen: Snapshot) -> str:
 
 def _set_aside(seen: Snapshot) -> str:
     letters = "?" if isinstance(seen.kafka, Unread) else f"{seen.kafka.dead_letters:,}"
+    waiting = "?"
+    if not isinstance(seen.cassandra, Unread):
+        waiting = number(seen.cassandra.letters, bound="≥")
     rows = "?" if isinstance(seen.postgres, Unread) else f"{seen.postgres.quarantined:,}"
-    return f"{letters} dead letters · {rows} rows to quarantine in 5 min"
+    return f"{letters} dead letters, {waiting} not redriven · {rows} rows to quarantine in 5 min"
 
 
 def _heartbeat(answer: History | Unread) -> str:
@@ -198,8 +201,10 @@ def _heartbeat(answer: History | Unread) -> str:
 def _alarms(answer: Truth | Unread) -> str:
     if isinstance(answer, Unread):
         return f"? {answer.reason}"
-    raised = (f"{alarm.name} since {alarm.since:%H:%M:%S} UTC" for alarm in answer.alarms)
-    return " · ".join(raised) or "none"
+    raised = (
+        f"{alarm.name} since {alarm.since:%H:%M:%S} UTC: {alarm.text}" for alarm in answer.alarms
+    )
+    return "\n".join(raised) or "none"
 
 
 def _stages(seen: Snapshot) -> Table | Text:

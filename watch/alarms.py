@@ -61,6 +61,7 @@ ALARMS = (
     Alarm(name="connector_stuck", severity="critical"),
     Alarm(name="heartbeat_age", severity="critical"),
     Alarm(name="ingest_silent", severity="warning"),
+    Alarm(name="sink_stopped", severity="critical", clear_after_s=30),  # it is started again
     Alarm(name="table_halted", severity="critical", clear_after_s=60),  # a new sink reads up to it
     Alarm(name="slot", severity="critical", raise_after_s=5, clear_after_s=30),
     Alarm(name="shedding", severity="warning"),
@@ -69,6 +70,7 @@ ALARMS = (
     Alarm(name="quarantine", severity="warning", clear_after_s=60),
     Alarm(name="exchange_ban", severity="warning"),
     Alarm(name="exchange_failing", severity="warning", raise_after_s=10),
+    Alarm(name="webhook_failing", severity="warning"),
 )
 
 

@@ -1,9 +1,10 @@
-"""Tells of alarms: a log line and a metric at once, a row of `events` as soon as it can be."""
+"""Tells of alarms: log, metric and webhook at once, a row of `events` as soon as it can be."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
@@ -21,11 +22,17 @@ WAITING_AT_MOST: Final = 1000  # rows kept while PostgreSQL is away; the oldest 
 
 
 class Announcer:
-    """Shared by all checks. At least once: a row whose answer is lost is written again."""
+    """Shared by all checks. At least once: a row whose answer is lost is written again.
 
-    def __init__(self, alarms: Alarms, store: Store) -> None:
+    `tell` hears of each transition, at once and only once; it must neither block nor raise.
+    """
+
+    def __init__(
+        self, alarms: Alarms, store: Store, tell: Callable[[Transition], None] = lambda _: None
+    ) -> None:
         self._alarms = alarms
         self._store = store
+        self._tell = tell
         self._waiting: deque[Transition] = deque(maxlen=WAITING_AT_MOST)
         self._resumed = False
         self._lock = threading.Lock()
@@ -38,6 +45,7 @@ class Announcer:
             return
         level = {"info": log.info, "warning": log.warning, "critical": log.error}
         level[transition.severity]("alarm", alarm=transition.alarm, text=transition.text)
+        self._tell(transition)
         with self._lock:
             self._waiting.append(transition)
         self.flush()

@@ -6,7 +6,7 @@ A check raises what its part raises; `watch.service` keeps it from disturbing th
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
@@ -16,13 +16,15 @@ from cdc import keyspace
 from contracts.naming import Role, slot_name
 from watch import gauges, probes
 from watch.announcer import Announcer
+from watch.errors import ProbeFailed
 from watch.settings import WatchSettings
 from watch.store import Slot, Store
+from watch.webhook import Webhook
 
 log = structlog.get_logger(__name__)
 
-LATELY: Final = timedelta(minutes=5)
 WELL_STATUS: Final = "reserved"
+WEBHOOK_PATIENCE_S: Final = 60.0
 
 
 class Check(Protocol):
@@ -116,7 +118,7 @@ class QuarantineCheck:
         self._announcer = announcer
 
     def look(self, now: datetime) -> None:
-        rows = self._store.quarantined(LATELY)
+        rows = self._store.quarantined(probes.LATELY)
         gauges.QUARANTINE.set(rows)
         text = f"{rows} rows failed validation within five minutes" if rows > self._limit else None
         self._announcer.look("quarantine", text, now)
@@ -197,28 +199,53 @@ def failing_complaint(failing: Mapping[str, int]) -> str | None:
 
 
 class SinkCheck:
-    """Whether the sink has halted a table. A silent sink shows by its heartbeats."""
+    """Whether the sink runs, and whether it has halted a table."""
 
     name, part = "sink", None
 
     def __init__(self, settings: WatchSettings, announcer: Announcer) -> None:
         self.period_s = settings.watch_period_s
         self._port = settings.sink_metrics_port
+        self._patience = timedelta(seconds=settings.watch_sink_silent_s)
         self._announcer = announcer
+        self._silent_since: datetime | None = None
 
     def look(self, now: datetime) -> None:
         if self._port == 0:
             return
-        sink = probes.sink(self._port)
+        try:
+            sink = probes.sink(self._port)
+        except ProbeFailed as error:
+            self._silent_since = self._silent_since or now
+            if now - self._silent_since >= self._patience:
+                self._announcer.look("sink_stopped", str(error), now)
+            raise
+        self._silent_since = None
+        self._announcer.look("sink_stopped", stopped_complaint(sink.stopped), now)
         self._announcer.look("table_halted", halted_complaint(sink.halted), now)
 
 
-def halted_complaint(halted: Sequence[str]) -> str | None:
-    """Which tables are no longer replicated, None where none is halted."""
+def stopped_complaint(stopped: str | None) -> str | None:
+    """Why the sink ends for good, as it says itself; None where it runs."""
+    return None if stopped is None else f"the sink stops: {stopped}"
+
+
+def halted_complaint(halted: Mapping[str, str]) -> str | None:
+    """Which tables are no longer replicated and why, None where none is halted."""
     if not halted:
         return None
-    halts = "halts" if len(halted) == 1 else "halt"
-    return (
-        f"replication of {', '.join(halted)} {halts} at a TRUNCATE or at a second snapshot; "
-        "later changes do not reach Cassandra"
-    )
+    return "; ".join(f"{table}: {reason}" for table, reason in sorted(halted.items()))
+
+
+class WebhookCheck:
+    """Whether the webhook takes what it is told."""
+
+    name, part = "webhook", None
+
+    def __init__(self, settings: WatchSettings, webhook: Webhook, announcer: Announcer) -> None:
+        self.period_s = settings.watch_period_s
+        self._webhook = webhook
+        self._announcer = announcer
+
+    def look(self, now: datetime) -> None:
+        self._announcer.look("webhook_failing", self._webhook.complaint(WEBHOOK_PATIENCE_S), now)

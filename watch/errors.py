@@ -2,7 +2,9 @@
 
 WatchError
 ├── StoreUnavailable   retryable: PostgreSQL cannot be reached or ended the session
-└── StoreRefused       fatal for the check: a right or a function is missing; migrate
+├── StoreRefused       fatal for the check: a right or a function is missing; migrate
+├── ProbeFailed        retryable: Kafka or a process of ours does not answer
+└── WebhookRefused     retryable: the webhook did not take an alarm
 """
 
 from __future__ import annotations
@@ -26,5 +28,11 @@ class StoreRefused(WatchError):
 
 class ProbeFailed(WatchError):
     """Kafka or a process of ours does not answer."""
+
+    retryable = True
+
+
+class WebhookRefused(WatchError):
+    """The webhook did not take an alarm. The message never holds its URL."""
 
     retryable = True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -13,7 +12,7 @@ from cdc.connector import ConnectClient, ConnectorStatus
 from cdc.errors import Unreachable
 from watch import gauges, probes
 from watch.announcer import Announcer
-from watch.checks import LATELY
+from watch.probes import Flow
 from watch.restarts import Backoff
 from watch.settings import WatchSettings
 
@@ -111,7 +110,6 @@ class FlowCheck:
         self._backoff = backoff
         self._beats = Standstill()
         self._restarted_at: datetime | None = None
-        self._letters: deque[tuple[datetime, int]] = deque()
 
     def look(self, now: datetime) -> None:
         try:
@@ -122,15 +120,8 @@ class FlowCheck:
         for topic, messages in probes.by_topic(flow.uncommitted).items():
             gauges.CONSUMER_LAG.labels(topic).set(messages)
         gauges.DEAD_LETTERS.set(flow.dead_letters)
-        self._announcer.look("dead_letters", self._new_letters(flow.dead_letters, now), now)
+        self._announcer.look("dead_letters", letters_complaint(flow), now)
         self._announcer.look("connector_stuck", self._stuck(flow.beats, now), now)
-
-    def _new_letters(self, count: int, now: datetime) -> str | None:
-        self._letters.append((now, count))
-        while now - self._letters[0][0] > LATELY:
-            self._letters.popleft()
-        new = count - self._letters[0][1]
-        return f"{new} new within five minutes, {count} in all" if new > 0 else None
 
     def _stuck(self, beats: int, now: datetime) -> str | None:
         still_s = self._beats.seconds(beats, now)
@@ -174,3 +165,13 @@ class FlowCheck:
         for task in status.tasks:
             self._client.restart_task(task.id)
         gauges.TASK_RESTARTS.labels(STUCK).inc()
+
+
+def letters_complaint(flow: Flow) -> str | None:
+    """How many events were set aside lately, None where none was."""
+    if not flow.new_dead_letters:
+        return None
+    return (
+        f"{flow.new_dead_letters:,} new within five minutes, {flow.dead_letters:,} in all; "
+        "`tidemark dlq list` shows them"
+    )

@@ -33,3 +33,5 @@ STAGE_LATENCY = Gauge(
 )
 CONSUMER_LAG = Gauge("tidemark_consumer_lag_messages", "Not yet committed by the sink", ["topic"])
 DEAD_LETTERS = Gauge("tidemark_dead_letters", "Messages in the dead-letter topic")
+WEBHOOK_WAITING = Gauge("tidemark_webhook_waiting_alarms", "Alarms that it has not taken yet")
+WEBHOOK_FAILURES = Counter("tidemark_webhook_failures", "Tries that it did not take")

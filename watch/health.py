@@ -6,7 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from contracts.naming import slot_name
-from watch.checks import failing_complaint, halted_complaint, slot_complaint
+from watch.checks import (
+    failing_complaint,
+    halted_complaint,
+    slot_complaint,
+    stopped_complaint,
+)
+from watch.flow import letters_complaint
 from watch.settings import WatchSettings
 from watch.snapshot import Snapshot, Unread
 
@@ -134,17 +140,20 @@ def _connect(seen: Snapshot) -> Iterator[Finding]:
 def _kafka(seen: Snapshot) -> Iterator[Finding]:
     if isinstance(seen.kafka, Unread):
         yield _unread("kafka", seen.kafka)
+    elif complaint := letters_complaint(seen.kafka):
+        yield Finding("dead_letters", complaint, "docs/runbook.md, chapter dead_letters")
 
 
 def _sink(seen: Snapshot) -> Iterator[Finding]:
     if isinstance(seen.sink, Unread):
         yield _unread("sink", seen.sink)
-    elif complaint := halted_complaint(seen.sink.halted):
+        return
+    if complaint := stopped_complaint(seen.sink.stopped):
         yield Finding(
-            "table_halted",
-            complaint,
-            "`tidemark logs sink` says which; docs/runbook.md, chapter table_halted",
+            "sink_stopped", complaint, "the text says what to do; it is started again by itself"
         )
+    if complaint := halted_complaint(seen.sink.halted):
+        yield Finding("table_halted", complaint, "docs/runbook.md, chapter table_halted")
 
 
 def _cassandra(seen: Snapshot, settings: WatchSettings) -> Iterator[Finding]:

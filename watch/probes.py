@@ -22,7 +22,7 @@ from watch.errors import ProbeFailed
 from watch.latency import Quantiles, stages
 
 BEATERS: Final = ("ingest", "debezium")  # `heartbeat.source` of what beats each second
-LATENCY_WINDOW: Final = timedelta(minutes=5)
+LATELY: Final = timedelta(minutes=5)
 HEARTBEAT_TABLE: Final = "heartbeat"
 METRICS_WITHIN_S: Final = 2.0
 KNOCK_WITHIN_S: Final = 2.0
@@ -38,11 +38,15 @@ class Heartbeats:
 
 @dataclass(frozen=True, kw_only=True)
 class Flow:
-    """Kafka's side. By `<topic>/<partition>`: the end of the log, and what is not committed."""
+    """Kafka's side. By `<topic>/<partition>`: the end of the log, and what is not committed.
+
+    `dead_letters`: in the topic; `new_dead_letters`: of those, set aside within five minutes.
+    """
 
     ends: dict[str, int]
     uncommitted: dict[str, int]
     dead_letters: int
+    new_dead_letters: int
     beats: int  # heartbeats ever written to the log
 
 
@@ -69,15 +73,19 @@ class Exchange:
 
 @dataclass(frozen=True, kw_only=True)
 class Sink:
-    """What the sink says of itself: the tables whose replication halts, by name."""
+    """What the sink says of itself.
 
-    halted: tuple[str, ...]
+    `halted`: table → why its replication halts; `stopped`: why the sink itself ends, if it does.
+    """
+
+    halted: dict[str, str]
+    stopped: str | None = None
 
 
 def heartbeats(session: Any, now: datetime) -> Heartbeats:
     """The newest heartbeats that Cassandra holds. `session`: of cdc.keyspace.connect."""
     newest = {source: newest_beat(session, source, now) for source in BEATERS}
-    since = now - LATENCY_WINDOW
+    since = now - LATELY
     beats = [beat for source in BEATERS for beat in beats_since(session, source, since, now)]
     return Heartbeats(
         ages_s={
@@ -97,10 +105,12 @@ def flow(settings: CdcSettings) -> Flow:
         uncommitted = broker.lag(settings.sink_group, topics)
         ends = broker.end_offsets(topics)
         letters = broker.end_offsets([settings.dead_letter_topic])
+        old = broker.offsets_since([settings.dead_letter_topic], datetime.now(UTC) - LATELY)
     return Flow(
         ends=by_name(ends),
         uncommitted=by_name(uncommitted),
         dead_letters=sum(letters.values()),
+        new_dead_letters=sum(max(0, end - old.get(key, 0)) for key, end in letters.items()),
         beats=sum(end for (topic, _), end in ends.items() if topic == beats),
     )
 
@@ -196,8 +206,13 @@ def exchange_of(exposition: str) -> Exchange:
 
 def sink_of(exposition: str) -> Sink:
     """The same from the text of the metrics."""
-    halted = _by_label(exposition, "tidemark_sink_halted_table", "table")
-    return Sink(halted=tuple(sorted(table for table, halts in halted.items() if halts)))
+    halted, stopped = {}, None
+    for sample in _samples(exposition):
+        if sample.name == "tidemark_sink_halted_table" and sample.value:
+            halted[sample.labels["table"]] = sample.labels["reason"]
+        elif sample.name == "tidemark_sink_stopped" and sample.value:
+            stopped = f"{sample.labels['code']}: {sample.labels['reason']}"
+    return Sink(halted=halted, stopped=stopped)
 
 
 def _samples(exposition: str) -> Iterator[Sample]:

@@ -16,6 +16,7 @@ from runtime.shutdown import Shutdown
 from watch import gauges
 from watch.alarms import Alarms
 from watch.announcer import Announcer
+from watch.backlog import Backlog
 from watch.checks import (
     Check,
     ExchangeCheck,
@@ -24,12 +25,14 @@ from watch.checks import (
     QuarantineCheck,
     SinkCheck,
     SlotCheck,
+    WebhookCheck,
 )
 from watch.flow import ConnectorCheck, FlowCheck
 from watch.restarts import Backoff
 from watch.settings import WatchSettings
 from watch.slot_guard import SheddingCheck
 from watch.store import Store
+from watch.webhook import Webhook
 
 log = structlog.get_logger(__name__)
 
@@ -41,12 +44,14 @@ def run(settings: WatchSettings, shutdown: Shutdown) -> None:
     """Watch until the end is asked for."""
     metrics.serve(settings.watch_metrics_port)
     store = Store(settings)
-    announcer = Announcer(Alarms(), store)
+    backlog = Backlog(settings.webhook_backlog)
+    webhook = Webhook(settings.webhook_file, backlog, settings.generation)
+    announcer = Announcer(Alarms(), store, webhook.tell)
     threads = [
         threading.Thread(
             target=keep, args=(check, announcer, shutdown), name=check.name, daemon=True
         )
-        for check in checks(settings, store, announcer)
+        for check in checks(settings, store, announcer, webhook)
     ]
     for thread in threads:
         thread.start()
@@ -56,10 +61,13 @@ def run(settings: WatchSettings, shutdown: Shutdown) -> None:
     deadline = time.monotonic() + END_WITHIN_S
     for thread in threads:  # one that hangs in a call is left behind: daemon threads end with us
         thread.join(max(0.0, deadline - time.monotonic()))
+    webhook.close()
     log.info("ended")
 
 
-def checks(settings: WatchSettings, store: Store, announcer: Announcer) -> Sequence[Check]:
+def checks(
+    settings: WatchSettings, store: Store, announcer: Announcer, webhook: Webhook
+) -> Sequence[Check]:
     """All checks; connector and flow share one client and one memory of restarts."""
     client = ConnectClient(settings)
     backoff = Backoff(
@@ -77,6 +85,7 @@ def checks(settings: WatchSettings, store: Store, announcer: Announcer) -> Seque
         HeartbeatCheck(settings, announcer, datetime.now(UTC)),
         ExchangeCheck(settings, announcer),
         SinkCheck(settings, announcer),
+        WebhookCheck(settings, webhook, announcer),
     )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Self
 
 from pydantic import Field, model_validator
 
 from cdc.settings import CdcSettings
+from runtime.settings import PROJECT_ROOT
 from watch.alarms import Band
 
 
@@ -44,6 +46,13 @@ class WatchSettings(CdcSettings):
     watch_quarantine_raise_rows: int = Field(
         default=100, ge=0, description="Rows in quarantine within five minutes"
     )
+    watch_sink_silent_s: float = Field(
+        default=15, ge=0, description="A sink that does not answer for so long is an alarm"
+    )
+    watch_webhook_file: Path | None = Field(
+        default=None,
+        description="File with the URL that alarms are posted to; default <secrets>/webhook.url",
+    )
     ingest_metrics_port: int = Field(
         default=19101, ge=0, le=65535, description="Where ingest tells of a ban and of its weight"
     )
@@ -60,6 +69,18 @@ class WatchSettings(CdcSettings):
                 "TIDEMARK_WATCH_RESTART_FIRST_S must not be above TIDEMARK_WATCH_RESTART_LIMIT_S"
             )
         return self
+
+    @property
+    def webhook_file(self) -> Path:
+        """The file with the webhook's URL; without it there is no webhook."""
+        if self.watch_webhook_file is not None and self.watch_webhook_file != Path():
+            return PROJECT_ROOT / self.watch_webhook_file
+        return self.secret_path("webhook").with_name("webhook.url")
+
+    @property
+    def webhook_backlog(self) -> Path:
+        """Where alarms wait until the webhook has taken them."""
+        return self.state_dir / "watch" / "webhook-waiting.json"
 
     @property
     def heartbeat_band(self) -> Band:

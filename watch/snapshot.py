@@ -15,12 +15,12 @@ from typing import Any, Final, TypeVar
 
 from cdc import keyspace, state
 from cdc.connector import ConnectClient, ConnectorStatus
+from cdc.dead_letters.table import LetterTable
 from cdc.readings import Count, counts
 from cdc.routes import SOURCES
 from contracts.naming import Role, slot_name
 from watch import probes
 from watch.alarms import RaisedAlarm
-from watch.checks import LATELY
 from watch.probes import Exchange, Flow, Heartbeats, Sink
 from watch.settings import WatchSettings
 from watch.shedding import Level
@@ -53,10 +53,11 @@ class Truth:
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """Cassandra: what arrives, what the sink published as applied, and rows by table."""
+    """Cassandra: what arrives, what the sink published as applied, letters, rows by table."""
 
     heartbeats: Heartbeats
     applied: dict[str, int]  # next offset by <topic>/<partition>
+    letters: Count  # dead letters that nobody has redriven
     rows: dict[str, Count]
 
 
@@ -122,7 +123,7 @@ def _postgres(settings: WatchSettings, deadline: float) -> Truth:
             slot=store.slot(slot_name(settings.generation)),
             shedding=store.shedding(),
             alarms=store.open_alarms(),
-            quarantined=store.quarantined(LATELY),
+            quarantined=store.quarantined(probes.LATELY),
             rows=store.counts([source.table for source in SOURCES], _counting_s(deadline)),
         )
     finally:
@@ -139,6 +140,7 @@ def _cassandra(settings: WatchSettings, deadline: float) -> History:
         return History(
             heartbeats=probes.heartbeats(session, datetime.now(UTC)),
             applied=probes.by_name(state.positions(session, settings.sink_group)),
+            letters=LetterTable(session).waiting(COUNTING_S / 3),
             rows=counts(session, _counting_s(deadline)),
         )
 

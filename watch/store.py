@@ -157,6 +157,21 @@ class Store:
                 for name, message, at in cursor.fetchall()
             ]
 
+    def alarm_history(self, limit: int) -> list[Transition]:
+        """Alarms as they were raised and cleared, newest first."""
+        with self._cursor() as cursor:
+            cursor.execute(
+                "SELECT severity, message, at FROM events WHERE venue = %s AND kind = %s "
+                "ORDER BY at DESC, id DESC LIMIT %s",
+                (VENUE, KIND, limit),
+            )
+            rows = cursor.fetchall()
+        return [
+            Transition(alarm=name, severity=severity, text=text, at=at)
+            for severity, message, at in rows
+            for name, _, text in (message.partition(": "),)
+        ]
+
     def quarantined(self, within: timedelta) -> int:
         """Rows that went to quarantine lately."""
         with self._cursor() as cursor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import groupby
 from operator import itemgetter
@@ -21,6 +21,7 @@ from cassandra.query import UNSET_VALUE
 from cdc.dead_letters.letter import Letter
 from cdc.errors import Unreachable
 from cdc.failures import DRIVER_FAILURES
+from cdc.readings import Count
 
 Session = Any  # cassandra.cluster.Session, which ships no types
 
@@ -46,14 +47,6 @@ _MARKS = "SELECT redriven_at FROM dead_letters"
 _ROW = "WHERE source_table = ? AND day = ? AND id = ?"
 _REDRIVEN = f"UPDATE dead_letters SET redriven_at = ?, redrive_result = ? {_ROW}"  # noqa: S608 - our own text
 _ATTEMPTED = f"UPDATE dead_letters SET redrive_result = ? {_ROW}"  # noqa: S608 - our own text
-
-
-@dataclass(frozen=True, kw_only=True)
-class Waiting:
-    """Letters that nobody has redriven; `exact` False: as far as the time allowed."""
-
-    letters: int
-    exact: bool
 
 
 class LetterTable:
@@ -95,14 +88,14 @@ class LetterTable:
         (row,) = self._rows(_ONE, _key(letter))
         return replace(_letter(row), value=row.payload)
 
-    def waiting(self, within_s: float) -> Waiting:
+    def waiting(self, within_s: float) -> Count:
         """How many nobody has redriven, counted for at most `within_s`."""
         deadline, letters = time.monotonic() + within_s, 0
         for row in self._rows(_MARKS, ()):
             letters += row.redriven_at is None
             if time.monotonic() > deadline:
-                return Waiting(letters=letters, exact=False)
-        return Waiting(letters=letters, exact=True)
+                return Count(rows=letters, exact=False)
+        return Count(rows=letters, exact=True)
 
     def mark_redriven(self, letter: Letter, at: datetime, result: str) -> None:
         """Keep that a letter was written."""

@@ -48,6 +48,7 @@ HISTORY = History(
         stages={"replication": Quantiles(p50_ms=21.0, p99_ms=1080.5, count=600)},
     ),
     applied={"market.g1.public.trades/0": 95},
+    letters=Count(rows=2, exact=True),
     rows={"trades_by_hour": Count(rows=99, exact=False)},
 )
 EXCHANGE = Exchange(
@@ -60,20 +61,22 @@ EXCHANGE = Exchange(
     spool_bytes=0,
     failing={},
 )
+FLOW = Flow(
+    ends={"market.g1.public.trades/0": 100, "market.g1.public.trades/1": 50},
+    uncommitted={"market.g1.public.trades/0": 60, "market.g1.public.trades/1": 2},
+    dead_letters=0,
+    new_dead_letters=0,
+    beats=9,
+)
 WELL = Snapshot(
     at=NOW,
     generation=1,
     postgres=TRUTH,
     connect=RUNNING,
-    kafka=Flow(
-        ends={"market.g1.public.trades/0": 100, "market.g1.public.trades/1": 50},
-        uncommitted={"market.g1.public.trades/0": 60, "market.g1.public.trades/1": 2},
-        dead_letters=0,
-        beats=9,
-    ),
+    kafka=FLOW,
     cassandra=HISTORY,
     exchange=EXCHANGE,
-    sink=Sink(halted=()),
+    sink=Sink(halted={}),
 )
 
 
@@ -112,8 +115,10 @@ def test_flowing_pipeline_has_nothing_to_say(settings: WatchSettings) -> None:
         ({"cassandra": Unread("refused")}, "cassandra", "refused"),
         ({"exchange": Unread("refused")}, "exchange", "refused"),
         ({"sink": Unread("refused")}, "sink", "refused"),
-        ({"sink": Sink(halted=("prices",))}, "table_halted", "replication of prices halts"),
-        ({"sink": Sink(halted=("gaps", "prices"))}, "table_halted", "gaps, prices halt"),
+        ({"sink": Sink(halted={"prices": "why"})}, "table_halted", "prices: why"),
+        ({"sink": Sink(halted={"gaps": "a", "depth": "b"})}, "table_halted", "depth: b; gaps: a"),
+        ({"sink": Sink(halted={}, stopped="code: why")}, "sink_stopped", "code: why"),
+        ({"kafka": replace(FLOW, new_dead_letters=3)}, "dead_letters", "3 new"),
         ({"connect": None}, "connect", "no connector"),
         ({"connect": failed("FAILED")}, "connect", "no password"),
         ({"connect": replace(RUNNING, state="PAUSED")}, "connect", "PAUSED"),
@@ -172,7 +177,7 @@ def test_alarm_is_shown_unless_its_matter_is_already_said(settings: WatchSetting
         WELL,
         connect=failed("FAILED"),
         postgres=replace(TRUTH, alarms=alarms),
-        sink=Sink(halted=("prices",)),
+        sink=Sink(halted={"prices": "why"}),
         exchange=replace(EXCHANGE, failing={"depth": 1}),
     )
     parts = [found.part for found in findings(seen, settings)]

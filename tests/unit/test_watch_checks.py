@@ -9,9 +9,10 @@ import pytest
 from prometheus_client import generate_latest
 
 from cdc import metrics as sink_metrics
+from cdc.errors import DeadLetterLost
 from ingest import metrics as ingest_metrics
 from runtime.settings import SettingsError
-from watch.checks import slot_complaint
+from watch.checks import slot_complaint, stopped_complaint
 from watch.flow import Standstill
 from watch.probes import Flow, Sink, exchange_of, sink_of, unapplied
 from watch.settings import WatchSettings
@@ -97,6 +98,7 @@ def test_lag_is_what_cassandra_has_not_acknowledged() -> None:
         ends={"a/0": 10, "a/1": 20, "b/0": 30},
         uncommitted={"a/0": 9, "a/1": 9, "b/0": 5},
         dead_letters=0,
+        new_dead_letters=0,
         beats=0,
     )
     assert unapplied(flow, {"a/0": 10, "a/1": 17}) == {"a": 3, "b": 5}
@@ -104,7 +106,9 @@ def test_lag_is_what_cassandra_has_not_acknowledged() -> None:
 
 def test_position_beyond_the_end_is_no_negative_lag() -> None:
     """The end was read before the position."""
-    flow = Flow(ends={"a/0": 10}, uncommitted={"a/0": 0}, dead_letters=0, beats=0)
+    flow = Flow(
+        ends={"a/0": 10}, uncommitted={"a/0": 0}, dead_letters=0, new_dead_letters=0, beats=0
+    )
     assert unapplied(flow, {"a/0": 12}) == {"a": 0}
 
 
@@ -126,11 +130,12 @@ def test_limits_that_contradict_each_other_are_refused(
 
 
 def test_halted_table_is_read_from_what_the_sink_exposes() -> None:
-    """The sink's own gauge, in its own text, names the table until it is cleared."""
-    assert sink_of("") == Sink(halted=())
-    sink_metrics.HALTED.labels("prices").set(1)
+    """The sink's own gauge, in its own text, names the table and why until it is cleared."""
+    assert sink_of("") == Sink(halted={})
+    sink_metrics.HALTED.labels("prices", 'it was "truncated"').set(1)
     try:
-        assert sink_of(generate_latest().decode()) == Sink(halted=("prices",))
+        found = sink_of(generate_latest().decode())
+        assert found == Sink(halted={"prices": 'it was "truncated"'})
     finally:
         sink_metrics.HALTED.clear()
 
@@ -144,3 +149,16 @@ def test_failing_polls_are_read_from_what_ingest_exposes() -> None:
     finally:
         ingest_metrics.FAILING_POLLS.clear()
     assert exchange_of("").failing == {}
+
+
+def test_a_sink_that_stops_says_why_itself() -> None:
+    """Code and message of the error, in one line that the alarm repeats."""
+    lost = DeadLetterLost("a dead letter cannot be stored; do this")
+    sink_metrics.STOPPED.labels(lost.name, str(lost)).set(1)
+    try:
+        found = sink_of(generate_latest().decode())
+    finally:
+        sink_metrics.STOPPED.clear()
+    assert found.stopped == "dead_letter_lost: a dead letter cannot be stored; do this"
+    assert stopped_complaint(None) is None
+    assert found.stopped in (stopped_complaint(found.stopped) or "")

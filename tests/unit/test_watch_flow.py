@@ -33,6 +33,7 @@ class Pipeline:
         self.state = "RUNNING"
         self.beats = 7
         self.restarts = 0
+        self.letters = (0, 0)  # new ones, all
         settings = WatchSettings(state_dir=folder, generation=1)
         self.alarms = Alarms()
         client = ConnectClient(settings)
@@ -42,7 +43,13 @@ class Pipeline:
         self._check = FlowCheck(settings, client, announcer, Backoff(2, 60, 120))
 
     def flow(self, _: object) -> Flow:
-        return Flow(ends={}, uncommitted={}, dead_letters=0, beats=self.beats)
+        return Flow(
+            ends={},
+            uncommitted={},
+            dead_letters=self.letters[1],
+            new_dead_letters=self.letters[0],
+            beats=self.beats,
+        )
 
     def watch(self, first_s: int, last_s: int) -> int:
         """Look each ten seconds; how many restarts that made."""
@@ -106,3 +113,14 @@ def test_connector_that_was_stopped_gets_the_whole_patience_when_it_runs_again(
     pipeline.state = "RUNNING"
     assert pipeline.watch(610, 650) == 0
     assert pipeline.watch(660, 710) == 1
+
+
+def test_new_dead_letters_are_an_alarm_and_old_ones_are_none(pipeline: Pipeline) -> None:
+    """The text says how many and which command shows them."""
+    pipeline.letters = (0, 12)
+    pipeline.watch(0, 0)
+    assert pipeline.alarms.raised() == {}
+    pipeline.letters = (1, 13)
+    pipeline.watch(10, 10)
+    text = "1 new within five minutes, 13 in all; `tidemark dlq list` shows them"
+    assert pipeline.alarms.raised() == {"dead_letters": text}
