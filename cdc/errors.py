@@ -12,6 +12,7 @@
     │   └── Refused               Cassandra itself refused this row
     ├── HaltTable                 this table stops with an alarm, the others flow
     │   ├── Truncated             a TRUNCATE came through the log
+    │   ├── SchemaDrift           PostgreSQL's columns are no longer those of the routes
     │   └── LateSnapshot          snapshot rows in a generation whose snapshot is complete
     ├── BadCondition              a person's SQL condition that PostgreSQL does not take
     └── Fatal                     nothing goes on until a person acts
@@ -32,6 +33,7 @@ Messages are one line, say what to do, and hold neither payload nor secret.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 
 class CdcError(Exception):
@@ -125,6 +127,17 @@ class Truncated(HaltTable):
             table,
             f"{table} was truncated in PostgreSQL; its replication halts; "
             "docs/runbook.md, chapter table_halted",
+        )
+
+
+class SchemaDrift(HaltTable):
+    """A declared column was dropped, renamed or retyped: what its events mean, a person says."""
+
+    def __init__(self, table: str, differences: Sequence[str], revision: str) -> None:
+        super().__init__(
+            table,
+            f"{table}: {'; '.join(differences)} (alembic revision {revision}); "
+            "docs/schema-changes.md, chapter The way on",
         )
 
 

@@ -20,6 +20,8 @@ TOMBSTONE = "tombstone"  # counted beside the operations
 Message = Any  # confluent_kafka.Message, or what speaks like it
 # (event, what is wrong, its span, its write timestamp where it has a place in the order)
 Reject = Callable[[Message, Poison, Span, int | None], None]
+# (table, when an event was committed, µs) → why the table halts, if its columns had changed by then
+DriftOf = Callable[[str, int], HaltTable | None]
 
 
 class Lane:
@@ -27,7 +29,8 @@ class Lane:
 
     `snapshot_lsn` is the LSN of the generation's completed snapshot, None where it is not known;
     snapshot rows beyond it halt the table. `snapshot_seen_lsn` is the highest of those it took, 0
-    where it took none.
+    where it took none. An event that cannot be applied is a dead letter, unless `drift_of` says
+    that the table itself has changed: then it halts there.
     """
 
     def __init__(
@@ -37,6 +40,7 @@ class Lane:
         generation: int,
         start: int,
         snapshot_lsn: int | None,
+        drift_of: DriftOf,
     ) -> None:
         self.table = router.table
         self.watermark = Watermark(start)
@@ -50,6 +54,7 @@ class Lane:
         self._router = router
         self._generation = generation
         self._snapshot_lsn = snapshot_lsn
+        self._drift_of = drift_of
 
     def take(
         self,
@@ -70,6 +75,9 @@ class Lane:
             try:
                 writes = self._writes(message, received_us, span)
             except Poison as error:
+                self.halted = self._drift(message)
+                if self.halted is not None:
+                    break
                 self.seen[error.cause] += 1
                 span.pending += 1
                 reject(message, error, span, self._placed)
@@ -103,6 +111,11 @@ class Lane:
         writes = self._router.writes(change, timestamp, raw, message.timestamp()[1], received_us)
         self.seen[change.op] += 1
         return writes
+
+    def _drift(self, message: Message) -> HaltTable | None:
+        """Why the table halts at an event that cannot be applied, unless the event is at fault."""
+        envelope = envelope_of(message.value())
+        return None if envelope is None else self._drift_of(self.table, envelope.source.ts_us)
 
     def _place(self, message: Message, change: Change | Envelope, span: Span) -> int:
         """The write timestamp of an event; exactly once for each, in the partition's order."""

@@ -74,6 +74,10 @@ class CdcSettings(KafkaEndpoint, ConnectEndpoint, CassandraEndpoint, PostgresEnd
         default=30.0, ge=0, description="how long a start waits for PostgreSQL and Connect"
     )
 
+    schema_check_s: float = Field(
+        default=5.0, gt=0, description="between two looks at the columns that PostgreSQL has"
+    )
+
     sink_metrics_port: Port = Field(default=19102, ge=0, le=65535)
     sink_linger_s: float = Field(
         default=15.0, ge=0, description="a sink that stops for good still says why for so long"

@@ -17,11 +17,13 @@ from cdc import metrics
 from cdc.consumer import LogReader, Offsets, Partition
 from cdc.dead_letters import DeadLetters
 from cdc.decoder import decoders
-from cdc.errors import Poison, Refused
+from cdc.errors import HaltTable, Poison, Refused
 from cdc.gathering import Batch, Write
 from cdc.lane import Lane
+from cdc.metering import Metered
 from cdc.router import Heads, Router, visible
 from cdc.routes import ROUTES, SOURCES
+from cdc.schema_watch import SchemaWatch
 from cdc.settings import CdcSettings
 from cdc.state import Generation
 from cdc.watermark import Span
@@ -56,11 +58,13 @@ class Sink:
         self._routers: dict[tuple[str, int], Router] = {}
         self._lanes: dict[Partition, Lane] = {}
         self._committed: dict[Partition, int] = {}
+        self._halts: dict[str, HaltTable] = {}
         self._full_since: float | None = None
         self._next_round = 0.0
-        self._metered = _Metered()
+        self._metered = Metered()
         self.writer = Writer(settings, send, self._on_written, self._on_refused)
         self._letters = DeadLetters(settings)
+        self._schema = SchemaWatch(settings, SOURCES)
         self._reader = self._read_log()
 
     @property
@@ -106,6 +110,7 @@ class Sink:
     def close(self) -> None:
         """Leave the group; commits what is acknowledged on the way."""
         self._close_reader()
+        self._schema.close(_LONGEST_WAIT_S)
 
     def _read_log(self) -> LogReader:
         return LogReader(
@@ -158,16 +163,21 @@ class Sink:
                 continue  # revoked since it was fetched
             lane.take(list(run), received_us, self.writer.add, self._reject)
             if lane.halted is not None:
-                self._halt(lane)
+                self._halt(lane.halted)
 
-    def _halt(self, lane: Lane) -> None:
-        """Stop all partitions of the table: their events belong together."""
-        same = [key for key, each in self._lanes.items() if each.table == lane.table]
-        for key in same:
-            self._lanes[key].halted = lane.halted
-        self._reader.halt(same)
-        metrics.HALTED.labels(lane.table, str(lane.halted)).set(1)
-        log.error("a table's replication halts", table=lane.table, reason=str(lane.halted))
+    def _halt(self, halt: HaltTable) -> None:
+        """Stop all partitions of a table: their events belong together."""
+        if halt.table in self._halts:
+            return
+        self._halts[halt.table] = halt
+        self._hold([key for key, lane in self._lanes.items() if lane.table == halt.table], halt)
+        metrics.HALTED.labels(halt.table, str(halt)).set(1)
+        log.error("a table's replication halts", table=halt.table, reason=str(halt))
+
+    def _hold(self, partitions: list[Partition], halt: HaltTable) -> None:
+        for partition in partitions:
+            self._lanes[partition].halted = halt
+        self._reader.halt(partitions)
 
     def _reject(self, event: Any, error: Poison, span: Span, timestamp: int | None) -> None:
         """Send an event that cannot be applied to the dead letters; it settles once it is there."""
@@ -207,7 +217,10 @@ class Sink:
                 generation,
                 start,
                 self._state.snapshot_lsn,
+                self._schema.drift_of,
             )
+            if table in self._halts:
+                self._hold([(topic, number)], self._halts[table])
 
     def _router(self, table: str, generation: int) -> Router:
         """One for all partitions of a table, whose memos they share."""
@@ -234,7 +247,9 @@ class Sink:
         return committable
 
     def _settle(self) -> None:
-        """Take acknowledgements up, commit, show metrics."""
+        """Take acknowledgements up, commit, show metrics; halt what is no longer as declared."""
+        for drift in self._schema.drifts.values():
+            self._halt(drift)
         due = {}
         for partition in self._reader.take_not_committed():
             self._committed.pop(partition, None)
@@ -252,40 +267,3 @@ class Sink:
 
 def _partition_of(message: Any) -> Partition:
     return message.topic(), message.partition()
-
-
-class _Metered:
-    """Counts between two rounds: metrics are touched once a second, not once an event."""
-
-    def __init__(self) -> None:
-        self.rows: dict[str, int] = {}
-        self._before = (0, 0)
-
-    def show(
-        self, lanes: Mapping[Partition, Lane], writer: Writer, lags: Mapping[Partition, int]
-    ) -> None:
-        for (topic, number), lane in lanes.items():
-            for op, seen in lane.seen.items():
-                metrics.EVENTS.labels(lane.table, op).inc(seen)
-            lane.seen.clear()
-            oddities = lane.order.take_oddities()
-            metrics.RANK_OVERFLOWS.inc(oddities.rank_overflows)
-            metrics.COMMITS_BACKWARDS.inc(oddities.commits_backwards)
-            metrics.ACKNOWLEDGED.labels(topic, number).set(lane.watermark.acknowledged)
-        for (topic, number), behind in lags.items():
-            metrics.LAG.labels(topic, number).set(behind)
-        for table, rows in self.rows.items():
-            metrics.ROWS.labels(table).inc(rows)
-        self.rows.clear()
-        metrics.BATCHES.inc(writer.counts.batches - self._before[0])
-        metrics.RETRIES.inc(writer.counts.retries - self._before[1])
-        self._before = writer.counts.batches, writer.counts.retries
-        metrics.IN_FLIGHT.set(writer.in_flight)
-        metrics.PENDING.set(writer.pending_rows)
-        metrics.FAILING.set(writer.failing_s)
-
-    @staticmethod
-    def forget(partition: Partition) -> None:
-        """Show nothing of a partition that is another member's now."""
-        for gauge in (metrics.ACKNOWLEDGED, metrics.LAG):
-            gauge.remove_by_labels({"topic": partition[0], "partition": str(partition[1])})

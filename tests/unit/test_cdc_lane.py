@@ -10,7 +10,7 @@ import pytest
 
 from cdc import packing
 from cdc.decoder import decoders
-from cdc.errors import LateSnapshot, Poison, Truncated
+from cdc.errors import HaltTable, LateSnapshot, Poison, SchemaDrift, Truncated
 from cdc.gathering import Write
 from cdc.lane import Lane
 from cdc.position import Phase, event_timestamp, write_timestamp
@@ -60,13 +60,18 @@ class Caught:
     snapshot_lsn: int | None = None
     writes: list[Write] = field(default_factory=list)
     rejects: list[tuple[int, Poison]] = field(default_factory=list)
+    drift: HaltTable | None = None  # what the catalogue says of the table
     letters: list[tuple[str, int | None]] = field(default_factory=list)  # (path, write timestamp)
     offset: int = 0
 
     def __post_init__(self) -> None:
         decoder = decoders()[self.table]
         router = Router(decoder.source, HEADS, generation=GENERATION, placeholder=PLACEHOLDER)
-        self.lane = Lane(decoder, router, GENERATION, 0, self.snapshot_lsn)
+        self.lane = Lane(decoder, router, GENERATION, 0, self.snapshot_lsn, self._drift_of)
+
+    def _drift_of(self, table: str, committed_us: int) -> HaltTable | None:
+        assert (table, committed_us) == (self.table, MOMENT_US)
+        return self.drift
 
     def take(self, *events: bytes | None, key: bytes | None = b"k") -> list[Write]:
         """Feed events at the next offsets; the writes that came of them."""
@@ -260,6 +265,28 @@ def test_a_row_that_nobody_can_read_still_counts_in_its_transaction() -> None:
     rank = write_timestamp(GENERATION, Phase.STREAM, 8000, 0)
     assert (first.timestamp - rank, third.timestamp - rank) == (1, 3)
     assert caught.letters == [("$.after.price", rank + 2)]
+
+
+def test_an_event_that_cannot_be_read_halts_a_table_that_has_changed() -> None:
+    """Nothing of it is written or rejected, and a new sink begins with it."""
+    caught = Caught("prices", drift=SchemaDrift("prices", ["column price is gone"], "0007"))
+    good = caught.take(event("c", price()), event("c", price(price=5), tx=2), event("c", price()))
+    assert len(good) == 2
+    assert caught.lane.halted is caught.drift
+    assert caught.rejects == []
+    for write in good:
+        assert write.span is not None
+        write.span.pending -= 1
+    caught.lane.watermark.advance()
+    assert caught.lane.watermark.acknowledged == caught.lane.watermark.committable == 1
+
+
+def test_bytes_that_are_no_event_never_halt_a_table() -> None:
+    """They say nothing of its columns, whatever the catalogue says."""
+    caught = Caught("prices", drift=SchemaDrift("prices", ["column price is gone"], "0007"))
+    caught.take(b"{", b'{"source":{}}', event("c", price())[:-9])
+    assert len(caught.rejects) == 3
+    assert caught.lane.halted is None
 
 
 def test_a_transaction_that_begins_with_poison_is_a_boundary() -> None:
