@@ -68,6 +68,14 @@ def metrics_of(port: int) -> str:
         return ""
 
 
+def wait_stopped(pid: int) -> None:
+    """Wait until a process that got SIGSTOP stands still, with all its threads."""
+    deadline = time.monotonic() + 10
+    while psutil.Process(pid).status() != psutil.STATUS_STOPPED:
+        assert time.monotonic() < deadline, f"process {pid} does not stop"
+        time.sleep(0.05)
+
+
 class Rig:
     """One pipeline. Whatever a method breaks, its `with` block mends."""
 
@@ -162,8 +170,8 @@ class Rig:
     def frozen(self, name: str) -> Iterator[int]:
         """SIGSTOP a program's process group for the length of the block."""
         pid = self.kill(name, SIGSTOP)
-        assert psutil.Process(pid).status() == psutil.STATUS_STOPPED
         try:
+            wait_stopped(pid)
             yield pid
         finally:
             self.kill(name, SIGCONT)
@@ -260,11 +268,17 @@ class Rig:
         return oracles.committed(self.cdc)
 
     def beyond_acknowledged(self) -> oracles.Offsets:
-        """Commits that no acknowledgement of Cassandra stands behind: there must be none."""
-        committed = self.committed()
-        time.sleep(3)  # positions are published once a second
-        acknowledged = self.acknowledged()
-        return {key: at for key, at in committed.items() if at > acknowledged.get(key, 0)}
+        """Commits that no acknowledgement of Cassandra stands behind: there must be none.
+
+        Positions are published about once a second, so they may be a little late.
+        """
+        committed, deadline = self.committed(), time.monotonic() + 20
+        while True:
+            done = self.acknowledged()
+            beyond = {key: at for key, at in committed.items() if at > done.get(key, 0)}
+            if not beyond or time.monotonic() > deadline:
+                return beyond
+            time.sleep(1)
 
     def wait_assigned(self, within_s: float = 60) -> None:
         """Wait until a sink that has just started holds partitions: heartbeats are fresh."""

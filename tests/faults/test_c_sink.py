@@ -19,7 +19,7 @@ from runtime.failpoints import POINTS
 from tests.faults import oracles
 from tests.faults.matrix import row
 from tests.faults.reconcile import COPIES
-from tests.faults.rig import Failpoint, Rig
+from tests.faults.rig import Failpoint, Rig, wait_stopped
 from tests.faults.trial import Trial
 
 SEEDS = 3
@@ -68,7 +68,7 @@ def test_c02_zombie_sink(rig: Rig, trial: Trial, tmp_path: Path) -> None:
     ):
         zombie = failpoint.wait()
         try:
-            assert psutil.Process(zombie).status() == psutil.STATUS_STOPPED
+            wait_stopped(zombie)
             time.sleep(2)
             ends = oracles.log_ends(rig.cdc)
             time.sleep(rig.cdc.session_timeout_ms / 1000 + 10)
