@@ -9,7 +9,7 @@ import click
 
 from cdc.errors import CdcError
 from cdc.settings import CdcSettings
-from cdc.verification import Report, TableReport
+from cdc.verification import Report, Scope, TableReport
 from cdc.verification import verify as compare
 
 
@@ -27,7 +27,10 @@ def verify(tables: tuple[str, ...], *, as_json: bool, limit_keys: int) -> None:
     live = sys.stderr.isatty() and not as_json
     try:
         report = compare(
-            CdcSettings(), tables, _show_progress if live else lambda _: None, limit_keys
+            CdcSettings(),
+            tables,
+            Scope(limit_keys=limit_keys),
+            _show_progress if live else lambda _: None,
         )
     except KeyError as error:
         raise click.UsageError(f"no table is called {error.args[0]!r}") from error

@@ -20,21 +20,27 @@ Version = tuple[Row, str]  # a row and its xmin: equal versions are the same wri
 class Sides:
     """How both sides are read by key, and what PostgreSQL no longer answers for.
 
+    `fence` passes a fence and gives a position of the log before its heartbeat.
     `forgotten(source_row, target_row)`: whether that difference is history which PostgreSQL has
     dropped; asked last, so that a day that was dropped meanwhile counts.
     """
 
     source: Callable[[Sequence[Row]], Mapping[Row, Version]]
-    fence: Callable[[], object]
+    fence: Callable[[], int]
     target: Callable[[Sequence[Row]], Mapping[Row, Row]]
     forgotten: Callable[[Row | None, Row | None], bool]
 
 
 @dataclass
 class Settled:
-    """What became of the candidates; `unsettled` ones changed in every round."""
+    """What became of the candidates; `unsettled` ones changed in every round.
+
+    `positions`: of each difference, a position of the log that everything which PostgreSQL commits
+    after it was judged lies behind: where an extra row may be deleted.
+    """
 
     differences: list[Difference] = field(default_factory=list)
+    positions: dict[Row, int] = field(default_factory=dict)
     unsettled: list[Row] = field(default_factory=list)
 
 
@@ -46,7 +52,7 @@ def settle(keys: Sequence[Row], sides: Sides, rounds: int) -> Settled:
         if not pending:
             break
         before = sides.source(pending)
-        sides.fence()
+        position = sides.fence()
         held = sides.target(pending)
         after = sides.source(pending)
         still = [key for key in pending if before.get(key) == after.get(key)]
@@ -55,6 +61,7 @@ def settle(keys: Sequence[Row], sides: Sides, rounds: int) -> Settled:
             source = None if version is None else version[0]
             if source != target and not sides.forgotten(source, target):
                 settled.differences.append(Difference(kind_of(source, target), key))
+                settled.positions[key] = position
         pending = [key for key in pending if before.get(key) != after.get(key)]
     settled.unsettled = pending
     return settled

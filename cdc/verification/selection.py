@@ -15,6 +15,7 @@ from functools import cached_property
 
 from cdc.mapping import Column, Kind, Order, Route, Via
 from cdc.verification.compare import KeyOrder
+from cdc.verification.wire import Wire, bucketed
 from contracts.naming import SCHEMA
 
 
@@ -45,6 +46,11 @@ class Selection:
         time = self.route.source.time
         names = [column.source if column.via is Via.VALUE else "" for column in self._compared]
         return None if time is None else names.index(time)
+
+    @cached_property
+    def order_index(self) -> int:
+        """Where a row of a route with Order.DOMAIN has the time that orders it."""
+        return [column.name for column in self._compared].index(str(self.route.order_by))
 
     @property
     def _from(self) -> str:
@@ -78,13 +84,39 @@ class Selection:
         return "true" if above is None else f't."{above.field}" > {above.limit}'
 
     @cached_property
-    def day(self) -> str:
-        """SQL of one day's rows, sorted; bind (start, end) of the source's time column."""
-        time = self.route.source.time
+    def axis(self) -> Column | None:
+        """The key's time that buckets and hours come from; None where there is no bucket."""
+        return self.wire.axis if bucketed([self.route]) else None
+
+    @cached_property
+    def axis_index(self) -> int | None:
+        """Where a key has that time."""
+        return None if self.axis is None else self.key.index(self.axis)
+
+    @cached_property
+    def wire(self) -> Wire:
+        """The bytes of a bucketed route's rows."""
+        return Wire(self.route)
+
+    @cached_property
+    def of_cell(self) -> str:
+        """SQL of a series' rows, sorted; bind the series, then [start, end) of the route's time."""
+        series = " AND ".join(f't."{name}" = %s' for name in self.wire.series)
+        time = f't."{self.wire.axis.source}"'
         return (
-            f"SELECT {self._columns} FROM {self._from} "
-            f'WHERE t."{time}" >= %s AND t."{time}" < %s AND {self._condition} '
-            f"ORDER BY {self._sorted}"
+            f"SELECT {self._columns} FROM {self._from} WHERE {series} "
+            f"AND {time} >= %s AND {time} < %s AND {self._condition} ORDER BY {self._sorted}"
+        )
+
+    @cached_property
+    def extent(self) -> str:
+        """SQL: a bucketed table's bytes, its first time and the end of its last; 0 to 0 of none."""
+        time = f't."{self.wire.axis.source}"'
+        table = f'{SCHEMA}."{self.route.source.table}"'
+        finite = f"{time} > '-infinity' AND {time} < 'infinity'"
+        return (
+            f"SELECT pg_relation_size('{table}'), coalesce({_epoch(f'min({time})', 1000)}, 0), "
+            f"coalesce({_epoch(f'max({time})', 1000)} + 1, 0) FROM {self._from} WHERE {finite}"
         )
 
     @cached_property
@@ -131,11 +163,42 @@ class Selection:
         return f"SELECT {self._names} FROM {self.route.table} WHERE {_bound(self.route.key)}"
 
     @cached_property
+    def between(self) -> str:
+        """What follows a partition's condition in CQL; bind [start, end) of the route's time."""
+        time = self.wire.axis.name
+        return f" AND {time} >= ? AND {time} < ?"
+
+    @cached_property
+    def pages_of_cells(self) -> str:
+        """CQL of a partition's rows between two times, as `wire` orders their columns."""
+        where = _bound(self.route.partition) + self.between
+        return f"SELECT {self.wire.names} FROM {self.route.table} WHERE {where}"
+
+    @cached_property
+    def rows_of_cells(self) -> str:
+        """CQL of a partition's rows between two times, as `of_partition` gives them."""
+        return self.of_partition + self.between
+
+    @cached_property
     def partitions(self) -> str:
-        """CQL of every partition's key."""
+        """CQL of the partitions' keys in a range of tokens; bind (after, to].
+
+        Of a bucketed route, also bind [start, end) of the buckets: filtered by the server, so that
+        only what is looked for crosses the network.
+        """
         columns = {column.name: column for column in self.route.columns}
         names = ", ".join(_cql(columns[name]) for name in self.route.partition)
-        return f"SELECT {names} FROM {self.route.table} PER PARTITION LIMIT 1"
+        token = f"token({', '.join(self.route.partition)})"
+        where = f"{token} > ? AND {token} <= ?"
+        for name in self.route.partition:
+            if columns[name].via is Via.BUCKET:
+                where += f" AND {name} >= ? AND {name} < ? ALLOW FILTERING"
+        return f"SELECT DISTINCT {names} FROM {self.route.table} WHERE {where}"
+
+    @cached_property
+    def delete(self) -> str:
+        """CQL that deletes one row; bind the write timestamp, then the whole key."""
+        return f"DELETE FROM {self.route.table} USING TIMESTAMP ? WHERE {_bound(self.route.key)}"
 
     @cached_property
     def _names(self) -> str:

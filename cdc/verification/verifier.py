@@ -1,61 +1,65 @@
-"""Prove that Cassandra equals what PostgreSQL retains: row for row, value for value, in flight.
-
-For each route: PostgreSQL's rows stream by in Cassandra's order, each Cassandra partition is read
-beside them, rows that are not equal become candidates (judged at a fence), and
-partitions that only Cassandra has are looked at last. Memory does not grow with rows; it holds a
-key per partition of the table's retained range.
-"""
+"""A whole verification: a fence, then route after route, repaired if wished, and remembered."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import groupby, islice
-from operator import itemgetter
-from typing import Any
+from datetime import datetime
+
+from cassandra.cluster import Session
 
 from cdc import keyspace, state
 from cdc.connector import ConnectClient
-from cdc.fence import Fence
-from cdc.mapping import Order, Route
+from cdc.fence import Fence, Passed
+from cdc.healing import Healer
+from cdc.mapping import Route
 from cdc.routes import ROUTES, SOURCES
 from cdc.settings import CdcSettings
-from cdc.source import EPOCH, SourceDatabase
-from cdc.times import MS_PER_DAY
+from cdc.source import SourceDatabase
 from cdc.topics import Topics
-from cdc.verification.compare import Difference, Kind, Row, differences, read_ahead
-from cdc.verification.recheck import Sides, settle
+from cdc.verification import proof
+from cdc.verification.comparison import Comparison, Progress, Stores
+from cdc.verification.pace import Pace
+from cdc.verification.pages import PageHandler
+from cdc.verification.proof import NOTHING, Pass, Proof
+from cdc.verification.recheck import Settled
+from cdc.verification.repair import Repair
 from cdc.verification.report import Report, TableReport
-from cdc.verification.selection import Selection
-from cdc.verification.source_rows import SourceRows
-from cdc.verification.target import Partitioner, Target
+from cdc.verification.span import Span
 from contracts.naming import Role, topic_of
-
-ROWS_AHEAD = 10_000
-PARTITIONS_AHEAD = 16
-CANDIDATES = 5_000  # judged at one fence
-PROGRESS_ROWS = 20_000
-
-Progress = Callable[[TableReport], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stores:
-    """Both stores and the fence between them. A stream needs a connection of its own."""
+class Scope:
+    """What of the tables is compared: [since, until) of their hours, None: without an end.
 
-    reader: SourceDatabase
-    source: SourceDatabase
-    session: Any
-    fence: Fence
+    `incremental`: each table from where it is proved on. `repair`: heal what differs. `share` of
+    the time that is worked, 1: without rest. Tables without hours are always compared whole.
+    """
+
+    since: datetime | None = None
+    until: datetime | None = None
+    incremental: bool = False
+    repair: bool = False
+    share: float = 1.0
+    limit_keys: int = 20
+
+    def span(self, known: Proof) -> Span:
+        """The range of a table of which that is known."""
+        since = known.through if self.incremental else self.since
+        every = Span()
+        return Span(
+            every.start if since is None else proof.ms_of(since),
+            every.end if self.until is None else proof.ms_of(self.until),
+        )
 
 
 def verify(
     settings: CdcSettings,
     tables: Sequence[str] = (),
+    scope: Scope | None = None,
     on_progress: Progress = lambda _: None,
-    limit_keys: int = 20,
 ) -> Report:
     """Compare target tables (all by default; a source's name stands for each of its targets).
 
@@ -64,12 +68,8 @@ def verify(
     """
     routes = routes_named(tables)
     with ExitStack() as stack:
-        stores = open_stores(settings, stack)
-        report = Report(fence=stores.fence.wait())
-        for route in routes:
-            comparison = Comparison(stores, route, on_progress, settings.verify_rounds, limit_keys)
-            report.tables.append(comparison.run())
-    return report
+        verification = Verification(settings, scope or Scope(), on_progress, stack)
+        return verification.run(routes)
 
 
 def routes_named(tables: Sequence[str]) -> list[Route]:
@@ -83,12 +83,71 @@ def routes_named(tables: Sequence[str]) -> list[Route]:
     ]
 
 
+class Verification:
+    """Connections to everything, for the length of `stack`."""
+
+    def __init__(
+        self, settings: CdcSettings, scope: Scope, on_progress: Progress, stack: ExitStack
+    ) -> None:
+        self._settings = settings
+        self._scope = scope
+        self._on_progress = on_progress
+        self._stores = open_stores(settings, stack)
+        self._sink: Session = stack.enter_context(keyspace.session(settings, Role.SINK))
+        self._healer = stack.enter_context(Healer(settings)) if scope.repair else None
+        self._pace = Pace(scope.share)
+
+    def run(self, routes: Sequence[Route]) -> Report:
+        """Compare route after route; each one's proof is kept as soon as it is made."""
+        report = Report(fence=self._stores.fence.wait())
+        for route in routes:
+            report.tables.append(self._compare(route, report.fence))
+        return report
+
+    def _compare(self, route: Route, fence: Passed) -> TableReport:
+        known = proof.recall(self._stores.session).get(route.table, NOTHING)
+        span = self._scope.span(known)
+        comparison = Comparison(
+            self._stores,
+            route,
+            span=span,
+            pace=self._pace,
+            rounds=self._settings.verify_rounds,
+            on_progress=self._on_progress,
+        )
+        report = comparison.run(lambda found: self._found(comparison, found))
+        made = Pass(
+            fence_at=fence.beat_at,
+            span=span,
+            hourly=report.axis is not None,
+            differences=report.left + report.unsettled,
+            first_bad_ms=report.first_bad_ms,
+        )
+        newest = proof.recall(self._stores.session).get(route.table, NOTHING)
+        proved = proof.proved(newest, made)
+        proof.remember(self._sink, self._settings.generation, fence, {route.table: proved})
+        report.verified_through = proved.through
+        return report
+
+    def _found(self, comparison: Comparison, found: Settled) -> None:
+        left = found
+        if self._healer is not None:
+            repair = Repair(comparison, self._healer, self._sink, self._settings.generation)
+            left = repair.heal(found)
+            if left.differences:
+                comparison.report.not_healed = repair.reason
+        comparison.report.add(found, left, self._scope.limit_keys)
+
+
 def open_stores(settings: CdcSettings, stack: ExitStack) -> Stores:
-    """Connect to everything; `stack` closes it."""
+    """Connect to both stores and to what fences ask; `stack` closes everything."""
     source = stack.enter_context(SourceDatabase(settings))
     session = keyspace.connect(settings, Role.READER)
     stack.callback(session.cluster.shutdown)
     keyspace.check_migrated(session)
+    pages = session.cluster.connect()
+    pages.set_keyspace(settings.cassandra_keyspace)
+    pages.client_protocol_handler = PageHandler
     connect = stack.enter_context(ConnectClient(settings))
     topics = stack.enter_context(Topics(settings))
     names = [topic_of(each.table, settings.generation) for each in SOURCES]
@@ -101,6 +160,7 @@ def open_stores(settings: CdcSettings, stack: ExitStack) -> Stores:
         reader=stack.enter_context(SourceDatabase(settings)),
         source=source,
         session=session,
+        pages=pages,
         fence=Fence(
             source=source,
             commit_lsn=commit_lsn,
@@ -109,128 +169,3 @@ def open_stores(settings: CdcSettings, stack: ExitStack) -> Stores:
             timeout_s=settings.fence_timeout_s,
         ),
     )
-
-
-class Comparison:
-    """The comparison of one route."""
-
-    def __init__(
-        self, stores: Stores, route: Route, on_progress: Progress, rounds: int, limit_keys: int
-    ) -> None:
-        self._stores = stores
-        self._route = route
-        self._selection = Selection(route)
-        self._partitioner = Partitioner(self._selection)
-        self._rows = SourceRows(stores.reader, stores.source, self._selection)
-        self._target = Target(stores.session, self._selection)
-        self._on_progress = on_progress
-        self._rounds = rounds
-        self._limit = limit_keys
-        self._time = self._selection.time_index
-        self._live = self._live_days()
-        self.report = TableReport(
-            table=route.table,
-            source=route.source.table,
-            columns=tuple(column.name for column in self._selection.key),
-        )
-
-    def run(self) -> TableReport:
-        """Compare everything and return the report."""
-        started = time.monotonic()
-        candidates = self._candidates()
-        while chunk := list(islice(candidates, CANDIDATES)):
-            self._judge(chunk)
-        self.report.seconds = time.monotonic() - started
-        self._on_progress(self.report)
-        return self.report
-
-    def _live_days(self) -> frozenset[int] | None:
-        """Days since the epoch that PostgreSQL answers for; None: for all time."""
-        if self._route.source.time is None:
-            return None
-        days = self._stores.source.live_days(self._route.source.table)
-        return frozenset((day - EPOCH.date()).days for day in days)
-
-    def _is_live(self, ms: int) -> bool:
-        return self._live is None or ms // MS_PER_DAY in self._live
-
-    def _candidates(self) -> Iterator[Row]:
-        """Keys of rows that look different; each partition that PostgreSQL has, then the others."""
-        seen: set[Row] = set()
-        for rows in self._streams():
-            yield from self._beside(rows, seen)
-        for partition in self._target.partitions():
-            if partition not in seen and self._holds_live_rows(partition):
-                rest = self._target.rows(self._target.start(partition))
-                yield from self._keys(differences((), rest, self._selection.order))
-
-    def _streams(self) -> Iterator[Iterator[Row]]:
-        """PostgreSQL's rows in sorted streams: short ones, a day each, where days are kept."""
-        source = self._route.source
-        if source.time is None or not self._route.one_to_one:
-            yield self._rows.stream()
-            return
-        for day in self._stores.reader.days(source.table):
-            yield self._rows.stream(day)
-
-    def _beside(self, rows: Iterator[Row], seen: set[Row]) -> Iterator[Row]:
-        """Compare a stream with its Cassandra partitions, which are read ahead of it."""
-        under_way: dict[Row, Any] = {}
-
-        def start(partition: Row) -> None:
-            under_way[partition] = self._target.start(partition)
-
-        placed = ((self._partitioner.partition(row), row) for row in self._counted(rows))
-        ahead = read_ahead(placed, start, ROWS_AHEAD, PARTITIONS_AHEAD)
-        for partition, group in groupby(ahead, key=itemgetter(0)):
-            seen.add(partition)
-            held = self._target.rows(under_way.pop(partition))
-            found = differences((row for _, row in group), held, self._selection.order)
-            yield from self._keys(found)
-
-    def _counted(self, rows: Iterator[Row]) -> Iterator[Row]:
-        for row in rows:
-            self.report.rows += 1
-            if self.report.rows % PROGRESS_ROWS == 0:
-                self._on_progress(self.report)
-            yield row
-
-    def _keys(self, found: Iterator[Difference]) -> Iterator[Row]:
-        """Keys of candidates, without the extra rows of a day that was dropped and made again."""
-        width = self._selection.order.width
-        at = self._time if self._time is not None and self._time < width else None
-        for difference in found:
-            extra = difference.kind is Kind.EXTRA
-            if not (extra and at is not None and not self._is_live(difference.key[at])):
-                self.report.candidates += 1
-                yield difference.key
-
-    def _holds_live_rows(self, partition: Row) -> bool:
-        if self._live is None or not self._route.one_to_one:
-            return True
-        return self._is_live(partition[-1])  # the bucket, by convention of the routes
-
-    def _judge(self, keys: list[Row]) -> None:
-        sides = Sides(
-            source=self._rows.by_keys,
-            fence=self._stores.fence.wait,
-            target=self._target.by_keys,
-            forgotten=self._forgotten,
-        )
-        settled = settle(keys, sides, self._rounds)
-        for difference in settled.differences:
-            self.report.add(difference, self._limit)
-        for key in settled.unsettled:
-            self.report.add_unsettled(key, self._limit)
-
-    def _forgotten(self, source: Row | None, target: Row | None) -> bool:
-        """Whether Cassandra's row is of a day that PostgreSQL no longer answers for.
-
-        The newest row of a key (Order.DOMAIN) may be of such a day while an older one is retained.
-        """
-        if target is None or self._time is None:
-            return False
-        if source is not None and self._route.order is Order.POSITION:
-            return False
-        self._live = self._live_days()
-        return not self._is_live(target[self._time])

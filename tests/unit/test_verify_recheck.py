@@ -45,9 +45,10 @@ class World:
         value = self._value(arrived) if arrived >= 0 else None
         return {} if value is None else {KEY: (*KEY, value)}
 
-    def fence(self) -> None:
+    def fence(self) -> int:
         self.looks.append(self.now)
         self.now += self.lag
+        return self.looks[-1]
 
     def sides(self, *, forgotten: bool = False) -> Sides:
         return Sides(
