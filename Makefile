@@ -10,7 +10,7 @@ export TIDEMARK_STACK := $(STACK)
 endif
 
 # tests and benchmarks run local services, whatever STACK says, and so need Java and Maven
-test test-faults bench: export TIDEMARK_STACK := local
+test test-faults soak bench: export TIDEMARK_STACK := local
 
 .PHONY: help
 help:  ## explain the targets
@@ -60,6 +60,11 @@ test: check  ## check, then unit and integration tests on a real stack, with cov
 test-faults: setup  ## the fault matrix; ROWS=A1,C4 SEED=7 FRESH=1 (else rows that passed are kept)
 	@sh stack/prerequisites.sh
 	$(BIN)/pytest tests/faults --rows="$(ROWS)" --seed=$(or $(SEED),1) $(if $(FRESH),--fresh) --write-matrix
+
+.PHONY: soak
+soak: setup  ## faults at random for MINUTES=60, every row compared each ten; SEED=7
+	@sh stack/prerequisites.sh
+	$(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),60) --seed $(or $(SEED),1) --write
 
 .PHONY: bench
 bench: setup  ## measure speed and size, write docs/benchmarks.md

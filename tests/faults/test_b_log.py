@@ -11,13 +11,14 @@ import psutil
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
-from contracts.naming import Role, slot_name, topic_of
+from contracts.naming import Role, topic_of
 from runtime.settings import PROJECT_ROOT
 from stack import launcher
 from stack.supervision import Supervisor
 from stack.topology import process_environment
 from tests.conftest import free_ports
 from tests.faults import oracles
+from tests.faults.injections import walsender
 from tests.faults.matrix import row
 from tests.faults.rig import Rig
 from tests.faults.trial import Trial
@@ -64,17 +65,7 @@ def test_b02_zombie_worker(rig: Rig, trial: Trial) -> None:
         rig.recover(trial, within_s=90)
 
 
-def walsender(rig: Rig) -> int | None:
-    """The backend that holds the slot."""
-    found = rig.sql(
-        "SELECT active_pid FROM pg_replication_slots WHERE slot_name = %s",
-        slot_name(rig.cdc.generation),
-        role=Role.POSTGRES_ADMIN,
-    )
-    return None if found[0][0] is None else int(found[0][0])
-
-
-def other_walsender(rig: Rig, than: int | None) -> int | None:
+def other_walsender(rig: Rig, than: int) -> int | None:
     now = walsender(rig)
     return now if now != than else None
 

@@ -1,0 +1,214 @@
+"""`make soak MINUTES=60 SEED=7`: faults at random on one pipeline under load.
+
+    python -m tests.faults.soak [--minutes 60] [--seed 1] [--keep-stack FOLDER] [--write]
+
+Each period draws faults and pauses from the seed, then the load stops and every row of both stores
+is compared: by our own reader and by `tidemark verify`. The last comparison leaves nothing out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from stack.errors import StackError
+from tests.conftest import Pipeline, Stack, discard, fresh_environment, fresh_folder, settings_of
+from tests.faults import table
+from tests.faults.injections import INJECTIONS
+from tests.faults.reconcile import reconcile
+from tests.faults.results import FOLDER, code_commit, now
+from tests.faults.rig import Rig
+from tests.faults.trial import Trial
+
+PERIOD_S = 600.0
+RECOVERY_S = 120.0
+TPS = 80
+
+
+@dataclass(kw_only=True)
+class Period:
+    """What happened until one comparison, and what it found."""
+
+    minutes: float
+    faults: int = 0
+    evidence: list[str] = field(default_factory=list)
+    recovery_s: float = 0
+    rows: int = 0
+    missing: int = 0
+    extra: int = 0
+    different: int = 0
+    resurrected: int = 0
+    failure: str = ""
+
+
+@dataclass(kw_only=True)
+class Soak:
+    """A whole run."""
+
+    seed: int
+    commit: str
+    at: str
+    periods: list[Period] = field(default_factory=list)
+    drawn: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def clean(self) -> bool:
+        return bool(self.periods) and not any(each.failure for each in self.periods)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--keep-stack", type=Path, help="as of pytest")
+    parser.add_argument("--write", action="store_true", help="write docs/faults.md")
+    arguments = parser.parse_args()
+    soak = Soak(seed=arguments.seed, commit=code_commit(), at=now())
+    say(f"seed {soak.seed}, {arguments.minutes:.0f} min at {soak.commit}")
+    with running(arguments.keep_stack) as pipeline:
+        run(Rig(pipeline), soak, arguments.minutes * 60)
+    show(soak)
+    keep(soak)
+    if arguments.write:
+        table.write("soak", markdown(soak))
+    sys.exit(0 if soak.clean else 1)
+
+
+@contextmanager
+def running(folder: Path | None) -> Iterator[Pipeline]:
+    """A pipeline: of its own and gone afterwards, or one that is kept."""
+    if folder is not None:
+        environment = json.loads((folder / "test-environment.json").read_text())
+    else:
+        environment = fresh_environment(fresh_folder())
+    started = Stack(settings_of(environment), environment)
+    try:
+        done = started.tidemark("up", timeout_s=600)
+        if done.returncode != 0:
+            sys.exit(done.stdout + done.stderr)
+        yield Pipeline(started.settings, environment)
+    finally:
+        if folder is None:
+            discard(started, keep_logs=True)
+
+
+def run(rig: Rig, soak: Soak, seconds: float) -> None:
+    """Period after period; a failure is told and the next one begins."""
+    began = time.monotonic()
+    number = 0
+    while (left := seconds - (time.monotonic() - began)) > 0:
+        number += 1
+        trial = Trial(soak.seed * 1000 + number)
+        last = left <= PERIOD_S * 1.5
+        period = Period(minutes=0)
+        try:
+            attempt(rig, soak, trial, period, min(left, PERIOD_S))
+            if last:
+                trial.prove(reconcile(rig.cdc))
+        except (AssertionError, StackError) as error:
+            period.failure = f"{type(error).__name__}: {str(error).splitlines()[0][:300]}"
+        fill(period, trial)
+        period.minutes = round((time.monotonic() - began) / 60, 1)
+        soak.periods.append(period)
+        say(
+            f"{period.minutes} min: {period.faults} faults, {period.rows:,} rows compared, "
+            f"{period.failure or 'equal'}"
+        )
+        if last:
+            return
+
+
+def attempt(rig: Rig, soak: Soak, trial: Trial, period: Period, seconds: float) -> None:
+    """Faults for some minutes under load, then the comparison."""
+    ends = time.monotonic() + seconds
+    with rig.under_load(trial, tps=TPS, settle_s=180):
+        while time.monotonic() < ends:
+            fault = trial.random.choice(INJECTIONS)
+            say(f"  {fault.row or '–'} {fault.name}")
+            soak.drawn[f"{fault.row} {fault.name}".strip()] += 1
+            trial.happened(fault.inject(rig, trial.random))
+            period.faults += 1
+            if trial.random.random() < 0.7:  # else the next one meets a pipeline that still suffers
+                rig.recover(trial, within_s=RECOVERY_S)
+            time.sleep(trial.random.uniform(0, 12))
+        rig.recover(trial, within_s=RECOVERY_S)
+
+
+def fill(period: Period, trial: Trial) -> None:
+    period.evidence = trial.evidence
+    period.recovery_s = trial.recovery_s or 0
+    period.resurrected = trial.resurrected or 0
+    if trial.counts is not None:
+        counts = trial.counts
+        period.rows, period.missing = counts.rows, counts.missing
+        period.extra, period.different = counts.extra, counts.different
+
+
+def say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
+def keep(soak: Soak) -> None:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    path = FOLDER / "soak" / f"{soak.commit}-{soak.seed}-{soak.at.replace(':', '')}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(asdict(soak), indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def cells(period: Period) -> list[str]:
+    counts = (period.missing, period.extra, period.different, period.resurrected)
+    return [
+        f"{period.minutes}",
+        f"{period.faults}",
+        f"{period.recovery_s:.1f}",
+        f"{period.rows:,}",
+        *map(str, counts),
+        period.failure or "equal",
+    ]
+
+
+HEAD = ("minute", "faults", "slowest recovery, s", "rows compared")
+COUNTED = ("missing", "extra", "different", "stale", "result")
+
+
+def show(soak: Soak) -> None:
+    shown = Table(title=f"Soak at {soak.commit}, seed {soak.seed}", title_justify="left")
+    for name in (*HEAD, *COUNTED):
+        shown.add_column(name)
+    for period in soak.periods:
+        shown.add_row(*cells(period))
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=table.PIPED_WIDTH)
+    console.print(shown)
+
+
+def markdown(soak: Soak) -> str:
+    """The part of docs/faults.md."""
+    drawn = ", ".join(f"{name} ×{count}" for name, count in soak.drawn.most_common())
+    total = sum(period.faults for period in soak.periods)
+    lines = [
+        f"{total} faults in {soak.periods[-1].minutes:.0f} minutes, {TPS} transactions a second.",
+        f"Commit {soak.commit}, {soak.at[:10]}, seed {soak.seed}.",
+        "",
+        f"| {' | '.join((*HEAD, *COUNTED))} |",
+        f"| {' | '.join('---:' for _ in range(len(HEAD) + len(COUNTED) - 1))} | --- |",
+        *(f"| {' | '.join(cells(period))} |" for period in soak.periods),
+        "",
+        f"Drawn: {drawn}.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
