@@ -41,6 +41,12 @@ class CdcSettings(KafkaEndpoint, ConnectEndpoint, CassandraEndpoint, PostgresEnd
     verify_rounds: int = Field(
         default=8, ge=1, le=100, description="looks at a row that keeps changing before giving up"
     )
+    verify_share: float = Field(
+        default=0.2,
+        gt=0,
+        le=1,
+        description="of the time, in which a verification works; 1: no rest",
+    )
 
     # Kafka
     sink_group: str = Field(default=SINK_GROUP, min_length=1)

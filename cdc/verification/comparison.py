@@ -82,6 +82,7 @@ class Comparison:
             source=route.source.table,
             columns=tuple(column.name for column in self.selection.key),
             axis=self.selection.axis_index,
+            expected=stores.source.estimated_rows(route.source.table) if span == Span() else None,
         )
 
     def run(self, found: Callable[[Settled], None]) -> TableReport:

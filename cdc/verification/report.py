@@ -23,6 +23,7 @@ class TableReport:
     source: str
     columns: tuple[str, ...]  # of a key
     axis: int | None = None
+    expected: int | None = None  # rows, by the planner's estimate; None where a range is compared
     rows: int = 0
     cells: int = 0
     cells_read: int = 0
