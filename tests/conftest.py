@@ -135,6 +135,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     faults = parser.getgroup("fault matrix")
     faults.addoption("--rows", default="", help="A1,C4 or a letter: these rows, not all")
     faults.addoption("--seed", type=int, default=1, help="of load and faults")
+    faults.addoption("--patience", type=float, default=1, help="on a busy machine: limits times it")
     faults.addoption("--fresh", action="store_true", help="also rows that passed on this commit")
     faults.addoption("--write-matrix", action="store_true", help="write docs/faults.md")
 

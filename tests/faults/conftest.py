@@ -62,9 +62,9 @@ def case_of(item: pytest.Item) -> str:
 
 
 @pytest.fixture(scope="session")
-def rig(pipeline: Pipeline) -> Iterator[Rig]:
+def rig(pipeline: Pipeline, request: pytest.FixtureRequest) -> Iterator[Rig]:
     """The running pipeline, as a fault test handles it."""
-    made = Rig(pipeline)
+    made = Rig(pipeline, request.config.getoption("--patience"))
     yield made
     made.close()
 
@@ -117,6 +117,8 @@ def _case(item: pytest.Item, name: str, report: pytest.TestReport) -> Case:
         evidence=trial.evidence,
         notes=trial.notes,
     )
+    if (patience := item.config.getoption("--patience")) != 1:
+        case.notes = [*case.notes, f"limits of time ×{patience:g}: the machine was busy"]
     if trial.counts is not None:
         case.rows, case.missing = trial.counts.rows, trial.counts.missing
         case.extra, case.different = trial.counts.extra, trial.counts.different

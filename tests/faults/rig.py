@@ -77,10 +77,14 @@ def wait_stopped(pid: int) -> None:
 
 
 class Rig:
-    """One pipeline. Whatever a method breaks, its `with` block mends."""
+    """One pipeline. Whatever a method breaks, its `with` block mends.
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    `patience` multiplies every limit of time; on a machine of one's own it is 1.
+    """
+
+    def __init__(self, pipeline: Pipeline, patience: float = 1) -> None:
         self.pipeline = pipeline
+        self._patience = patience
         self.stack = pipeline.settings
         self.cdc: CdcSettings = cdc_settings(pipeline.env)
         self._glance = oracles.Glance(self.cdc)
@@ -105,7 +109,7 @@ class Rig:
                 yield load
             finally:
                 load.stop()
-            counts = reconcile(self.cdc, since=since, settle_s=settle_s)
+            counts = reconcile(self.cdc, since=since, settle_s=settle_s * self._patience)
         trial.note(f"{load.committed:,} transactions, {poller.looks} looks at canaries")
         trial.prove(counts, poller.monotone.wrong)
         assert len(poller.monotone.gone) > 0, "no canary was seen to be deleted"
@@ -120,6 +124,7 @@ class Rig:
     def recover(self, trial: Trial, within_s: float, patience_s: float = 60) -> float:
         """O5: seconds from now until heartbeats of after now are in Cassandra and fresh."""
         began, ended = time.monotonic(), datetime.now(UTC)
+        within_s *= self._patience
         while True:
             beats = oracles.newest_beats(self._glance)
             if len(beats) == len(oracles.BEAT_SOURCES) and min(beats.values()) > ended:
@@ -143,7 +148,7 @@ class Rig:
             assert self._healthy_within(HEALTHY_S), "the stack is not healthy before the fault"
 
     def _healthy_within(self, seconds: float) -> bool:
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds * self._patience
         while time.monotonic() < deadline:
             if all(self.pid(name) for name in (*SERVICES, *PROCESSES)):
                 beats = oracles.newest_beats(self._glance)
@@ -318,7 +323,7 @@ class Rig:
 
     def until(self, what: str, look: Callable[[], Any], within_s: float) -> Any:
         """Wait until `look()` finds something that is not None; fail with what was waited for."""
-        deadline = time.monotonic() + within_s
+        deadline = time.monotonic() + within_s * self._patience
         while (found := look()) is None:
             assert time.monotonic() < deadline, f"not within {within_s:.0f} s: {what}"
             time.sleep(0.2)
