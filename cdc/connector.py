@@ -229,6 +229,10 @@ class ConnectClient:
         body = self._request("GET", f"/connectors/{self.name}/offsets")
         return None if body is None else parse_offsets(body)
 
+    def forget_offsets(self) -> None:
+        """Remove what is stored under the stopped connector's name."""
+        self._request("DELETE", f"/connectors/{self.name}/offsets")
+
     def wait_running(self, timeout_s: float) -> ConnectorStatus:
         """Wait until connector and task run; ConnectorNotRunning with the reason otherwise."""
         deadline = time.monotonic() + timeout_s

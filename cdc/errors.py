@@ -5,6 +5,7 @@
     │   ├── Unreachable           Kafka, Connect, PostgreSQL or Cassandra does not answer
     │   ├── ConnectorNotRunning   the connector or its task does not run
     │   ├── FenceTimeout          a stage did not reach a fence in time
+    │   ├── SlotKept              an old slot, which keeps WAL, could not be dropped
     │   └── Contended             rows that were to be touched are held by another transaction
     ├── Poison                    this one event never works: dead letter, the rest flows
     │   ├── Undecodable           no change event: not JSON, cut, a field missing, a wrong type
@@ -24,6 +25,7 @@
         ├── PreflightRefused      replication would lose or shadow rows if it started
         ├── ConnectRefused        Connect does not accept what it was told
         ├── TopicMismatch         a topic is not as it must be
+        ├── ResyncRefused         a resync cannot begin
         ├── SweepRefused          most of a table would be removed by the sweep of a resync
         └── DeadLetterLost        a dead letter could not be stored
 
@@ -69,6 +71,17 @@ class FenceTimeout(Retryable):
     def __init__(self, stage: str, timeout_s: float, detail: str) -> None:
         super().__init__(f"{stage} did not reach the fence within {timeout_s:.0f} s: {detail}")
         self.stage = stage
+
+
+class SlotKept(Retryable):
+    """Slots that are over could not be dropped: somebody uses them, and they keep WAL."""
+
+    def __init__(self, slots: list[str]) -> None:
+        super().__init__(
+            f"the new generation is complete, but {', '.join(slots)} is in use and keeps WAL; "
+            "end who uses it (pg_replication_slots.active_pid), then SELECT "
+            f"pg_drop_replication_slot('{slots[0]}')"
+        )
 
 
 class Contended(Retryable):
@@ -197,6 +210,10 @@ class ConnectRefused(Fatal):
 
 class TopicMismatch(Fatal):
     """A topic is not as it must be."""
+
+
+class ResyncRefused(Fatal):
+    """A resync cannot begin."""
 
 
 class SweepRefused(Fatal):

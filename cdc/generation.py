@@ -7,6 +7,10 @@ over for ever, since all that it wrote would lose.
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from cdc import keyspace, state
@@ -15,6 +19,8 @@ from cdc.failures import DRIVER_FAILURES
 from cdc.settings import CdcSettings
 from cdc.source import SourceDatabase
 from contracts.naming import Role, slot_name
+
+ANSWER_S = 3.0
 
 S = TypeVar("S", bound=CdcSettings)
 
@@ -27,22 +33,28 @@ def remembered(settings: S, session: Any) -> S:
         raise Unreachable(f"Cassandra does not answer: {type(error).__name__}") from error
 
 
-def current(settings: S) -> S:
-    """The settings, moved on to the newest generation, for who has no session of Cassandra.
+def current(settings: S, within_s: float = ANSWER_S) -> S:
+    """The same for who has no session, or whose business it is that Cassandra is down.
 
-    Where Cassandra does not answer, the newest slot in PostgreSQL tells; where that does not
-    either, the settings are all that is known.
+    PostgreSQL's slots, which are named after generations, tell it too; where neither answers in
+    time, the settings are all that is known.
     """
-    try:
-        with keyspace.session(settings, Role.READER) as session:
-            return remembered(settings, session)
-    except CdcError:
-        pass
-    try:
-        with SourceDatabase(settings) as source:
-            return at(settings, max(settings.generation, newest_slot(source.slots())))
-    except CdcError:
-        return settings
+    found = [settings.generation]
+
+    def ask(question: Callable[[CdcSettings], list[int]]) -> None:
+        with suppress(CdcError, *DRIVER_FAILURES):
+            found.extend(question(settings))
+
+    asked = [
+        threading.Thread(target=ask, args=(question,), daemon=True)
+        for question in (_in_cassandra, _in_postgres)
+    ]
+    for thread in asked:
+        thread.start()
+    deadline = time.monotonic() + within_s
+    for thread in asked:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return at(settings, max(found))
 
 
 def at(settings: S, generation: int) -> S:
@@ -50,8 +62,18 @@ def at(settings: S, generation: int) -> S:
     return settings.model_copy(update={"generation": generation})
 
 
-def newest_slot(slots: list[str]) -> int:
-    """The highest generation that one of these slots is named after; 0 where there is none."""
+def of_slots(slots: list[str]) -> list[int]:
+    """The generations that slots are named after."""
     prefix = slot_name(0).removesuffix("0")
     numbers = [name.removeprefix(prefix) for name in slots if name.startswith(prefix)]
-    return max((int(number) for number in numbers if number.isdecimal()), default=0)
+    return sorted(int(number) for number in numbers if number.isdecimal())
+
+
+def _in_cassandra(settings: CdcSettings) -> list[int]:
+    with keyspace.session(settings, Role.READER) as session:
+        return [state.newest(session)]
+
+
+def _in_postgres(settings: CdcSettings) -> list[int]:
+    with SourceDatabase(settings) as source:
+        return of_slots(source.slots())

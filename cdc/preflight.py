@@ -66,7 +66,7 @@ def gather(
 
 def findings(facts: Facts) -> list[Finding]:
     """Every reason to refuse, the gravest first; empty where replication may start."""
-    return [*_of_cluster(facts), *_of_slot(facts), *_of_publication(facts)]
+    return [*_of_cluster(facts), *_of_slot(facts), *of_publication(facts)]
 
 
 def _of_cluster(facts: Facts) -> list[Finding]:
@@ -77,7 +77,7 @@ def _of_cluster(facts: Facts) -> list[Finding]:
             Finding(
                 code="generation",
                 message=f"generation {facts.generation} is over: Cassandra holds rows of "
-                f"{newest}; set TIDEMARK_GENERATION={newest}",
+                f"{newest}, which `tidemark connector apply` goes on with",
             )
         )
     known = facts.remembered.get(facts.generation)
@@ -127,6 +127,12 @@ def _of_slot(facts: Facts) -> list[Finding]:
     elif (slot.plugin, slot.database) != ("pgoutput", facts.database):
         code = "slot_foreign"
         trouble = f"slot {name} belongs to {slot.plugin} on database {slot.database}"
+    elif known is None and offsets is not None:
+        code = "generation_forgotten"
+        trouble = (
+            f"the connector has offsets of generation {facts.generation}, which Cassandra does not "
+            "remember: what it had before is gone"
+        )
     elif offsets is None:
         if snapshot_done:
             code = "offsets_missing"
@@ -140,7 +146,8 @@ def _of_slot(facts: Facts) -> list[Finding]:
     return [Finding(code=code, message=f"{trouble}; {_new_generation(facts)}")] if code else []
 
 
-def _of_publication(facts: Facts) -> list[Finding]:
+def of_publication(facts: Facts) -> list[Finding]:
+    """What is wrong in PostgreSQL itself, so that no generation could run."""
     found = []
     if facts.server.wal_level != "logical":
         message = (
@@ -177,10 +184,7 @@ def _of_publication(facts: Facts) -> list[Finding]:
 
 def _new_generation(facts: Facts) -> str:
     number = max(facts.generation, *facts.remembered, 0) + 1
-    return (
-        f"set TIDEMARK_GENERATION={number} and run `tidemark connector apply`, "
-        "which takes a new snapshot"
-    )
+    return f"`tidemark resync` takes a new snapshot, in generation {number}"
 
 
 def to_remember(facts: Facts) -> Generation | None:

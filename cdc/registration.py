@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
-from cdc import keyspace, preflight, state
+from cdc import generation, keyspace, preflight, state
 from cdc.connector import Change, ConnectClient, ConnectorStatus
 from cdc.connector_config import connector_config
 from cdc.routes import SOURCES
@@ -32,41 +33,67 @@ class Applied:
 
 
 def apply(settings: CdcSettings, wait_s: float = 60.0) -> Applied:
-    """Make the generation's connector run; harmless when it does already.
+    """Make the current generation's connector run; harmless when it does already.
 
     PreflightRefused where it must not, TopicMismatch, ConnectorNotRunning with the task's reason
     where it does not come up within `wait_s`, SchemaMismatch, Unreachable, AccessDenied.
     """
     with (
-        ConnectClient(settings) as connect,
         SourceDatabase(settings) as source,
         keyspace.session(settings, Role.SINK) as session,
     ):
         keyspace.check_migrated(session)
-        connect.wait_ready(CONNECT_PATIENCE_S)
-        facts = preflight.gather(settings, source, connect, session)
-        preflight.refuse(facts)
-        generation = preflight.to_remember(facts)
-        if generation is not None:
-            state.remember(session, generation)
-        placeholder = state.recall(session)[settings.generation].placeholder
-        tables = [each.table for each in SOURCES]
-        created = _ensure_topics(settings, tables)
-        config = connector_config(settings, tables, placeholder)
-        new = connect.config() is None
-        if new:
-            connect.create_stopped(config)
-            preflight.refuse(preflight.gather(settings, source, connect, session))
-        change = connect.apply(config)
-        status = connect.wait_running(wait_s)
-        deadline = time.monotonic() + SNAPSHOT_PATIENCE_S
-        while not preflight.note_snapshot(
-            preflight.gather(settings, source, connect, session), session
-        ):
-            if time.monotonic() >= deadline:
-                break  # a long one: the next start, or the sink's, notes it
-            time.sleep(0.25)
+        settings = generation.remembered(settings, session)
+        with ConnectClient(settings) as connect:
+            return apply_on(Parts(settings, source, connect, session), wait_s)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a start has to do with, for the settings' generation."""
+
+    settings: CdcSettings
+    source: SourceDatabase
+    connect: ConnectClient
+    session: Any
+
+    def facts(self) -> preflight.Facts:
+        """What is so now."""
+        return preflight.gather(self.settings, self.source, self.connect, self.session)
+
+
+def apply_on(parts: Parts, wait_s: float, snapshot_wait_s: float = SNAPSHOT_PATIENCE_S) -> Applied:
+    """The same as `apply`, with everything open already."""
+    settings, connect, session = parts.settings, parts.connect, parts.session
+    connect.wait_ready(CONNECT_PATIENCE_S)
+    facts = parts.facts()
+    preflight.refuse(facts)
+    tables = [each.table for each in SOURCES]
+    created = _ensure_topics(settings, tables)
+    begun = preflight.to_remember(facts)
+    if begun is not None:
+        state.remember(session, begun)
+    placeholder = state.recall(session)[settings.generation].placeholder
+    config = connector_config(settings, tables, placeholder)
+    new = connect.config() is None
+    if new:
+        connect.create_stopped(config)
+        if begun is not None:
+            connect.forget_offsets()  # of another life of these services: they skip the snapshot
+        preflight.refuse(parts.facts())
+    change = connect.apply(config)
+    status = connect.wait_running(wait_s)
+    _await_snapshot(parts, snapshot_wait_s)
     return Applied(change="created" if new else change, topics=created, status=status)
+
+
+def _await_snapshot(parts: Parts, wait_s: float) -> None:
+    """Note a short snapshot's end at once; a long one's is noted by who comes next."""
+    deadline = time.monotonic() + wait_s
+    while not preflight.note_snapshot(parts.facts(), parts.session):
+        if time.monotonic() >= deadline:
+            return
+        time.sleep(0.25)
 
 
 def _ensure_topics(settings: CdcSettings, tables: list[str]) -> list[str]:

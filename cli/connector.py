@@ -11,6 +11,7 @@ import click
 
 from cdc.connector import ConnectClient, ConnectorStatus
 from cdc.errors import CdcError
+from cdc.generation import current
 from cdc.registration import apply as apply_connector
 from cdc.settings import CdcSettings
 
@@ -44,7 +45,7 @@ def apply(wait: float) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of lines")
 def status(*, as_json: bool) -> None:
     """State of the connector and of its tasks; exit 1 unless all run."""
-    with _one_line(), ConnectClient(CdcSettings()) as connect:
+    with _one_line(), ConnectClient(current(CdcSettings())) as connect:
         found = connect.status()
         if found is None:
             raise click.ClickException(
@@ -61,7 +62,7 @@ def status(*, as_json: bool) -> None:
 @connector.command()
 def restart() -> None:
     """Restart whatever has failed, connector or tasks."""
-    with _one_line(), ConnectClient(CdcSettings()) as connect:
+    with _one_line(), ConnectClient(current(CdcSettings())) as connect:
         if connect.status() is None:
             raise click.ClickException(f"there is no connector {connect.name}")
         connect.restart()

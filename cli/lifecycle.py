@@ -15,6 +15,7 @@ import click
 
 from cdc.connector import ConnectClient
 from cdc.errors import CdcError
+from cdc.generation import current
 from cdc.settings import CdcSettings
 from cli import plan
 from cli.ingest import failure
@@ -89,7 +90,7 @@ def _stop_connector() -> None:
 
     Where Connect does not answer there is nothing to stop.
     """
-    with suppress(CdcError, SettingsError), ConnectClient(CdcSettings()) as connect:
+    with suppress(CdcError, SettingsError), ConnectClient(current(CdcSettings())) as connect:
         connect.stop()
 
 

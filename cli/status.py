@@ -12,6 +12,7 @@ import click
 from rich.console import Console, Group
 from rich.live import Live
 
+from cdc.generation import current
 from cli import status_page
 from ingest.settings import IngestSettings
 from stack import launcher
@@ -37,7 +38,7 @@ class Status:
 
 def look() -> Status:
     """One look at everything."""
-    settings = WatchSettings()
+    settings = current(WatchSettings())
     services = launcher.states(StackSettings())
     seen = take(settings)
     if not any(service.running for service in services):

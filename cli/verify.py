@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from cdc.errors import CdcError
+from cdc.generation import current
 from cdc.settings import CdcSettings
 from cdc.verification import Report, Scope, TableReport
 from cdc.verification import verify as compare
@@ -50,7 +51,7 @@ def verify(  # noqa: PLR0913 - each is an option of the command
     A name of a PostgreSQL table stands for every Cassandra table that it feeds. Tables without
     hours (latest_*, instruments and the like) are always compared whole.
     """
-    settings = CdcSettings()
+    settings = current(CdcSettings())
     first, last = _range(since, until, hours, incremental=incremental)
     scope = Scope(
         since=first,

@@ -120,9 +120,9 @@ def test_an_advanced_slot_is_refused_and_the_remedy_works(running: Replica) -> N
         slot_name(running.settings.generation),
         role=Role.POSTGRES_ADMIN,
     )
-    line = _refused(running)
+    line, generation = _refused(running), running.settings.generation
     assert "was advanced to" in line
-    assert f"TIDEMARK_GENERATION={running.settings.generation + 1}" in line
+    assert f"`tidemark resync` takes a new snapshot, in generation {generation + 1}" in line
     with ConnectClient(running.settings) as connect:
         status = connect.status()
     assert status is not None
