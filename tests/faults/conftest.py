@@ -53,6 +53,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if row_of(item) in wanted and (fresh or not results.passed(case_of(item)))
     ]
     config.hook.pytest_deselected(items=[item for item in rows if item not in kept])
+    for item in kept:
+        limit_s = ROWS[row_of(item) or ""].limit_s * config.getoption("--patience")
+        item.add_marker(pytest.mark.timeout(limit_s), append=False)
     items[:] = [item for item in items if not row_of(item)] + kept
 
 

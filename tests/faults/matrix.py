@@ -49,13 +49,7 @@ def row(name: str) -> Callable[[Test], Test]:
     def bind(test: Test) -> Test:
         if not test.__name__.startswith(found.test_prefix):
             raise ValueError(f"{test.__name__} must begin with {found.test_prefix}")
-        for mark in (
-            pytest.mark.fault,
-            pytest.mark.row(name),
-            pytest.mark.timeout(found.limit_s),
-        ):
-            test = mark(test)
-        return test
+        return pytest.mark.fault(pytest.mark.row(name)(test))
 
     return bind
 
