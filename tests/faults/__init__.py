@@ -11,13 +11,14 @@ How to write a row (its words stand in matrix.toml):
         # here writers have stopped and every row of both stores was compared (O1): all counts 0
 
 - The name says the row: test_<letter><two digits>_…; a row may have parameters (each is a case).
-- `rig` is the shared pipeline. A row that breaks it for good uses `replica` (own database, keyspace
-  and generation) and `reconcile(trial, …)`, or heals with `tidemark resync` before it ends.
-- Leave everything as it was: `with` blocks of injection.py undo themselves, also after a failure.
-- O6: `rig.alarm("slot")` waits for status and metric. O3: `rig.duplicates(since)`. Bounds (O7) are
-  asserts of the row, told with `trial.note(…)`.
-- `trial.not_injectable(reason)` where this machine cannot do it: the row stays, with its reason.
-- Randomness comes from `trial.random` only. Results: .tidemark/faults/<commit>.json, and
-  docs/faults.md with --write-matrix.
-- Try one: pytest --keep-stack=FOLDER tests/faults --rows=C5 --fresh
+- `rig` is the shared pipeline. What cannot be healed in a minute uses `replica` (own database,
+  keyspace, generation) with `trial.prove(reconcile(replica.settings))`, or a `CraftedLog`;
+  replication that is broken for good is healed by `rig.resync(trial)` inside the load.
+- Leave everything as it was: `frozen`, `stopped`, `restarted_with`, `program_instead`,
+  `second_sink`, `failpoint`, TcpProxy undo themselves; guard your own SQL with try/finally.
+- O3: oracles.duplicates. O6: rig.alarm("slot", …), any of them, in metric and status. Bounds
+  (O7) are asserts of the row. `trial.note(…)` tells figures in the table.
+- `trial.not_injectable(reason)`: this machine cannot do it; the row stays, with its reason.
+- Chance comes from `trial.random` only. Results: .tidemark/faults/<commit>.json.
+- Try: pytest --keep-stack=FOLDER tests/faults --rows=C5 --fresh [--patience=3 on a busy machine]
 """

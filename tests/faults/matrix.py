@@ -49,7 +49,9 @@ def row(name: str) -> Callable[[Test], Test]:
     def bind(test: Test) -> Test:
         if not test.__name__.startswith(found.test_prefix):
             raise ValueError(f"{test.__name__} must begin with {found.test_prefix}")
-        return pytest.mark.fault(pytest.mark.row(name)(test))
+        for mark in (pytest.mark.fault, pytest.mark.row(name)):
+            test = mark(test)
+        return test
 
     return bind
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import time
@@ -19,7 +18,7 @@ import psutil
 import psycopg2
 from confluent_kafka.admin import AdminClient
 
-from cdc import keyspace, state
+from cdc import generation, keyspace, state
 from cdc.settings import CdcSettings
 from contracts.naming import Role, slot_name
 from runtime.settings import PROJECT_ROOT
@@ -86,7 +85,8 @@ class Rig:
         self.pipeline = pipeline
         self._patience = patience
         self.stack = pipeline.settings
-        self.cdc: CdcSettings = cdc_settings(pipeline.env)
+        self._as_started = cdc_settings(pipeline.env)
+        self.cdc: CdcSettings = generation.current(self._as_started)
         self._glance = oracles.Glance(self.cdc)
 
     def close(self) -> None:
@@ -143,6 +143,7 @@ class Rig:
 
     def ensure_healthy(self) -> None:
         """Everything runs and heartbeats are fresh; where not, `tidemark up` may mend it."""
+        self.cdc = generation.current(self._as_started)
         if not self._healthy_within(HEALTHY_S / 2):
             self.pipeline.tidemark("up", timeout_s=400)
             assert self._healthy_within(HEALTHY_S), "the stack is not healthy before the fault"
@@ -299,18 +300,38 @@ class Rig:
         )
         return float(found[0][0])
 
-    def alarm(self, name: str, within_s: float = ALARM_S) -> float:
-        """O6: seconds until the alarm is in the watch's metric and in `tidemark status`."""
+    def alarm(self, *names: str, within_s: float = ALARM_S) -> str:
+        """O6: wait until one of the alarms is in the watch's metric, and in `tidemark status`.
+
+        Which one, and after how many seconds, in words.
+        """
         began = time.monotonic()
-        self.until(f"alarm {name} in the metrics", lambda: self._raised(name) or None, within_s)
+        name = str(
+            self.until(
+                f"an alarm in the metrics: {', '.join(names)}",
+                lambda: next((each for each in names if self._raised(each)), None),
+                within_s,
+            )
+        )
         seconds = time.monotonic() - began
-        told = json.loads(self.pipeline.tidemark("status", "--json").stdout or "{}")
-        assert name in json.dumps(told), f"`tidemark status` does not tell of {name}"
-        return seconds
+        told = self.pipeline.tidemark("status", "--json").stdout
+        assert name in told, f"`tidemark status` does not tell of {name}"
+        return f"alarm {name} after {seconds:.0f} s"
 
     def _raised(self, name: str) -> bool:
         port = int(self.pipeline.env["TIDEMARK_WATCH_METRICS_PORT"])
         return f'tidemark_alarm{{alarm="{name}"}} 1.0' in metrics_of(port)
+
+    def resync(self, trial: Trial, *options: str) -> None:
+        """The way back from broken replication: a new generation, a new snapshot, the sweep."""
+        began, before = time.monotonic(), self.cdc.generation
+        done = self.pipeline.tidemark("resync", *options)
+        assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-1000:]
+        self.cdc = generation.current(self._as_started)
+        assert self.cdc.generation > before
+        trial.note(
+            f"resync to generation {self.cdc.generation} took {time.monotonic() - began:.0f} s"
+        )
 
     def log_since(self, name: str, offset: int = 0) -> str:
         """What a program has logged from a byte of its file on."""
