@@ -85,6 +85,19 @@ def down(*, delete_data: bool, yes: bool) -> None:
     click.echo(f"Stopped after {time.monotonic() - began:.1f} s; no process is left")
 
 
+@click.command()
+@click.argument("names", nargs=-1, required=True, type=click.Choice(PROCESSES), metavar="NAME...")
+def restart(names: tuple[str, ...]) -> None:
+    """Start processes of ours anew, with the code and the declarations of now."""
+    settings = StackSettings()
+    with _in_one_line(), launcher.locked(settings, click.echo):
+        if docker.choose(settings).name == "docker":
+            docker.compose(settings, "--profile", "processes", "restart", *names)
+        else:
+            launcher.restart_processes(settings, names)
+    click.echo(f"{', '.join(names)}: started anew")
+
+
 def _stop_connector() -> None:
     """Connect would start it again by itself, before `up` has looked whether the slot was moved.
 

@@ -16,6 +16,7 @@ from runtime.settings import SettingsError
 COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("cli.lifecycle:up", "Start everything; harmless when it runs already"),
     "down": ("cli.lifecycle:down", "Stop everything; no process is left"),
+    "restart": ("cli.lifecycle:restart", "Start some of our processes anew, with the code of now"),
     "status": (
         "cli.status:status",
         "Health, lag, rows on both sides, latency; exit 1 if unhealthy",

@@ -66,6 +66,14 @@ def start_processes(
         supervisor.launch(name)
 
 
+def restart_processes(settings: StackSettings, names: Sequence[str]) -> None:
+    """Stop these programs and start them again; SupervisorError where none was ever started."""
+    supervisor = Supervisor(settings)
+    for name in names:
+        supervisor.halt(name)
+        supervisor.launch(name)
+
+
 def stop_processes(settings: StackSettings, names: Sequence[str]) -> None:
     """Stop these programs; they stay stopped until the next `up`."""
     supervisor = Supervisor(settings)
