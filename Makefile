@@ -52,9 +52,13 @@ check: setup  ## lint, format, types, imports, the tree's own rules
 	$(BIN)/pytest -q tests/unit/test_tidy.py
 
 .PHONY: test
-test: check  ## check, then unit and integration tests on a real stack, with coverage
+test: check  ## check, then unit, model and integration tests on a real stack, with coverage
 	@sh stack/prerequisites.sh
-	$(BIN)/pytest tests/unit tests/integration --cov
+	$(BIN)/pytest tests/unit tests/model tests/integration --cov
+
+.PHONY: test-model
+test-model: setup  ## 100,000 histories against a model of both databases (SEED=, HISTORIES=)
+	$(BIN)/python -m tests.model
 
 .PHONY: test-faults
 test-faults: setup  ## the fault matrix; ROWS=A1,C4 SEED=7 FRESH=1 (else rows that passed are kept)
