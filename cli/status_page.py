@@ -13,6 +13,7 @@ from rich.text import Text
 from cdc.connector import ConnectorStatus
 from cdc.readings import Count
 from cdc.routes import SOURCES, routes_of
+from cdc.verification.proof import Proof
 from contracts.naming import slot_name
 from contracts.shedding import shed
 from stack.supervision import ServiceState
@@ -228,7 +229,8 @@ def _rows(seen: Snapshot) -> Table | Text:
     history = seen.cassandra.rows if isinstance(seen.cassandra, History) else {}
     if not truth and not history:
         return Text("")
-    table = _table("PostgreSQL", ">rows", "Cassandra", ">rows")
+    proofs = seen.cassandra.proofs if isinstance(seen.cassandra, History) else {}
+    table = _table("PostgreSQL", ">rows", "Cassandra", ">rows", "proved equal through")
     for source in SOURCES:
         for place, route in enumerate(routes_of(source.table)):
             first = place == 0
@@ -237,8 +239,17 @@ def _rows(seen: Snapshot) -> Table | Text:
                 number(truth.get(source.table), bound="≈") if first else "",
                 route.table,
                 number(history.get(route.table), bound="≥"),
+                proved(proofs.get(route.table)),
             )
     return table
+
+
+def proved(proof: Proof | None) -> str:
+    """How far a table is verified, and what the last verification found."""
+    if proof is None:
+        return "–"
+    through = "–" if proof.through is None else f"{proof.through:%Y-%m-%d %H:%M} UTC"
+    return f"{through}, {proof.differences:,} differ" if proof.differences else through
 
 
 def _findings(wrong: Sequence[Finding]) -> Iterator[Text]:

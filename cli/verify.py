@@ -18,6 +18,7 @@ from cdc.settings import CdcSettings
 from cdc.verification import Report, Scope, TableReport
 from cdc.verification import verify as compare
 from cdc.verification.comparison import Progress as Tell
+from runtime.parent import end_with_parent
 
 MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
 
@@ -30,6 +31,7 @@ MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
 @click.option("--incremental", is_flag=True, help="Compare from where each table is proved on")
 @click.option("--repair", is_flag=True, help="Heal what differs, and look at it again")
 @click.option("--full-speed", is_flag=True, help="Work without rest (else: TIDEMARK_VERIFY_SHARE)")
+@click.option("--with-parent", is_flag=True, hidden=True, help="End when who started it ends")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of lines")
 @click.option(
     "--limit-keys", default=20, show_default=True, help="differing keys shown per table", type=int
@@ -43,6 +45,7 @@ def verify(  # noqa: PLR0913 - each is an option of the command
     incremental: bool,
     repair: bool,
     full_speed: bool,
+    with_parent: bool,
     as_json: bool,
     limit_keys: int,
 ) -> None:
@@ -51,6 +54,8 @@ def verify(  # noqa: PLR0913 - each is an option of the command
     A name of a PostgreSQL table stands for every Cassandra table that it feeds. Tables without
     hours (latest_*, instruments and the like) are always compared whole.
     """
+    if with_parent:
+        end_with_parent()
     settings = current(CdcSettings())
     first, last = _range(since, until, hours, incremental=incremental)
     scope = Scope(

@@ -35,3 +35,15 @@ CONSUMER_LAG = Gauge("tidemark_consumer_lag_messages", "Not yet committed by the
 DEAD_LETTERS = Gauge("tidemark_dead_letters", "Messages in the dead-letter topic")
 WEBHOOK_WAITING = Gauge("tidemark_webhook_waiting_alarms", "Alarms that it has not taken yet")
 WEBHOOK_FAILURES = Counter("tidemark_webhook_failures", "Tries that it did not take")
+VERIFICATION_DIFFERENCES = Gauge(
+    "tidemark_verification_differences", "Rows that differed in the last pass", ["table"]
+)
+VERIFIED_THROUGH = Gauge(
+    "tidemark_verified_through_timestamp_seconds",
+    "Proved equal up to here, without a hole",
+    ["table"],
+)
+VERIFICATION_SECONDS = Gauge(
+    "tidemark_verification_seconds", "Length of the last pass, its rests included", ["kind"]
+)
+VERIFICATION_FAILURES = Counter("tidemark_verification_failures", "Passes that could not be made")

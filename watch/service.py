@@ -32,6 +32,7 @@ from watch.restarts import Backoff
 from watch.settings import WatchSettings
 from watch.slot_guard import SheddingCheck
 from watch.store import Store
+from watch.verification import VerificationCheck
 from watch.webhook import Webhook
 
 log = structlog.get_logger(__name__)
@@ -85,6 +86,7 @@ def checks(
         HeartbeatCheck(settings, announcer, datetime.now(UTC)),
         ExchangeCheck(settings, announcer),
         SinkCheck(settings, announcer),
+        VerificationCheck(settings, store, announcer),
         WebhookCheck(settings, webhook, announcer),
     )
 

@@ -46,6 +46,18 @@ class WatchSettings(CdcSettings):
     watch_quarantine_raise_rows: int = Field(
         default=100, ge=0, description="Rows in quarantine within five minutes"
     )
+    watch_verify_period_s: float = Field(
+        default=3600, ge=0, description="Between two verifications; 0: none by itself"
+    )
+    watch_verify_full_period_s: float = Field(
+        default=86400, gt=0, description="Between two of everything that PostgreSQL retains"
+    )
+    watch_verify_settle_s: float = Field(
+        default=30, ge=0, description="From the connector's restart to the verification after it"
+    )
+    watch_verify_failures: int = Field(
+        default=3, ge=1, description="Verifications in a row that cannot be made raise the alarm"
+    )
     watch_sink_silent_s: float = Field(
         default=15, ge=0, description="A sink that does not answer for so long is an alarm"
     )

@@ -18,6 +18,8 @@ from cdc.connector import ConnectClient, ConnectorStatus
 from cdc.dead_letters.table import LetterTable
 from cdc.readings import Count, counts
 from cdc.routes import SOURCES
+from cdc.verification import proof
+from cdc.verification.proof import Proof
 from contracts.naming import Role, slot_name
 from watch import probes
 from watch.alarms import RaisedAlarm
@@ -53,11 +55,12 @@ class Truth:
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """Cassandra: what arrives, what the sink published as applied, letters, rows by table."""
+    """Cassandra: what arrives, what the sink published as applied, letters, proofs, rows."""
 
     heartbeats: Heartbeats
     applied: dict[str, int]  # next offset by <topic>/<partition>
     letters: Count  # dead letters that nobody has redriven
+    proofs: dict[str, Proof]  # by target table
     rows: dict[str, Count]
 
 
@@ -140,6 +143,7 @@ def _cassandra(settings: WatchSettings, deadline: float) -> History:
         return History(
             heartbeats=probes.heartbeats(session, datetime.now(UTC)),
             applied=probes.by_name(state.positions(session, settings.sink_group)),
+            proofs=proof.recall(session),
             letters=LetterTable(session).waiting(COUNTING_S / 3),
             rows=counts(session, _counting_s(deadline)),
         )

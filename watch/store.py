@@ -110,6 +110,15 @@ class Store:
             keep=keep,
         )
 
+    def slot_reader(self, name: str) -> int | None:
+        """The process of PostgreSQL that serves the slot's reader, None where nobody reads."""
+        with self._cursor() as cursor:
+            cursor.execute(
+                "SELECT active_pid FROM pg_replication_slots WHERE slot_name = %s", (name,)
+            )
+            (pid,) = cursor.fetchone() or (None,)
+        return None if pid is None else int(pid)
+
     def shedding(self) -> Level:
         """What ingest was last told to shed."""
         with self._cursor() as cursor:

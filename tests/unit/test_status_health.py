@@ -13,6 +13,7 @@ from rich.console import Console
 
 from cdc.connector import ConnectorStatus, TaskStatus
 from cdc.readings import Count
+from cdc.verification.proof import Proof
 from cli.status import Status, as_json
 from cli.status_page import duration, number, render, size
 from runtime.settings import PROJECT_ROOT
@@ -49,6 +50,10 @@ HISTORY = History(
     ),
     applied={"market.g1.public.trades/0": 95},
     letters=Count(rows=2, exact=True),
+    proofs={
+        "trades_by_hour": Proof(through=NOW.replace(minute=0), differences=0),
+        "prices_by_day": Proof(differences=3),
+    },
     rows={"trades_by_hour": Count(rows=99, exact=False)},
 )
 EXCHANGE = Exchange(
