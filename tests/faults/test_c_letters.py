@@ -39,7 +39,7 @@ def poison(trial: Trial, number: int) -> list[Event]:
         replace(good, value=b"{not json " + trial.random.randbytes(20)),
         replace(good, value=good.value[: trial.random.randrange(1, len(good.value))]),
         _changed(good, ["after", "tick_size"], {"wrong": "type"}),
-        _changed(good, ["source", "lsn"], None),
+        _changed(_changed(good, ["source", "lsn"], None), ["source", "sequence"], None),
         _changed(good, ["op"], "x"),
         replace(good, key=None),
         *([replace(good, value=trial.random.randbytes(5_000_000))] if number < HUGE else []),
@@ -81,7 +81,7 @@ def test_c10_poison(log: CraftedLog, trial: Trial) -> None:
         assert letter.value() == place[where], "the bytes are not those of the event"
         assert says["cause"]
         assert says["topic"] == topic_of("instruments", log.settings.generation)
-    written = {each.symbol for each in log.rows("instruments")}
+    written = {each.symbol for each in log.rows("instruments") if each.symbol[:3] in ("GOO", "BAD")}
     wanted = {f"GOOD{number}" for number in range(len(good))}
     trial.note(f"{len(letters)} letters, {len(written)} good rows")
     trial.prove(Counts(len(wanted), len(wanted - written), len(written - wanted)))
@@ -136,14 +136,21 @@ def test_c12_schema_drift(log: CraftedLog, trial: Trial) -> None:
     log.produce([more, whole])
     log.apply()
     log.produce([less])
-    before = {each.symbol: each for each in log.rows("instruments")}
+    before = drifted(log)
     assert set(before) == {"MORE", "LESS"}
     with log.sink(TIDEMARK_SINK_METRICS_PORT=str(port := free_ports(1)[0])):
         judged = judgement(port)
     trial.happened("one event with an unknown field, one without tick_size")
     trial.note(f"the event without a field: {judged}")
-    after = {each.symbol: each for each in log.rows("instruments")}
+    after = drifted(log)
     trial.prove(Counts(len(before), different=sum(before[name] != after[name] for name in before)))
+
+
+def drifted(log: CraftedLog) -> dict[str, Any]:
+    """The two rows, by symbol."""
+    return {
+        each.symbol: each for each in log.rows("instruments") if each.symbol in ("MORE", "LESS")
+    }
 
 
 def judgement(port: int) -> str:
