@@ -34,5 +34,8 @@ FAILING_POLLS = Gauge(
     f"{_NAME}_failing_polls", "Polls that fail, from their second failure in a row", ("endpoint",)
 )
 SKIPPED = Counter(f"{_NAME}_skipped_polls_total", "Polls left out, by reason", ("reason",))
+SHEDDING_LEVEL = Gauge(f"{_NAME}_shedding_level", "Streams left out by order of the watch, 0 to 3")
+SHED_POLLS = Counter(f"{_NAME}_shed_polls_total", "Polls not made for it", ("stream",))
+SHED_ROWS = Counter(f"{_NAME}_shed_rows_total", "Rows fetched and dropped for it", ("stream",))
 GAPS = Counter(f"{_NAME}_gaps_total", "Holes in a stream, by stream and state", ("stream", "state"))
 POLLED_SYMBOLS = Gauge(f"{_NAME}_polled_symbols", "Watched symbols that are TRADING")

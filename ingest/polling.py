@@ -17,6 +17,7 @@ from ingest.batch import Batch, MoversPoll
 from ingest.binance import endpoints, messages
 from ingest.binance.client import Client, Times
 from ingest.binance.exchange_info import ExchangeInfo, exchange_info
+from ingest.binance.limits import utc_now
 from ingest.binance.rows import Parsed
 from ingest.binance.tickers import tickers
 from ingest.candles import Candles
@@ -24,6 +25,7 @@ from ingest.catalogue import Catalogue
 from ingest.repair import TapeRepair
 from ingest.schedule import Poll
 from ingest.settings import IngestSettings
+from ingest.shedding import Shedding
 from ingest.tape import Tape
 from ingest.valuation import Valuation
 
@@ -48,10 +50,13 @@ class Fetched(msgspec.Struct, frozen=True):
 class Poller:
     """Carries out polls."""
 
-    def __init__(self, settings: IngestSettings, client: Client, market: Market) -> None:
+    def __init__(
+        self, settings: IngestSettings, client: Client, market: Market, shedding: Shedding
+    ) -> None:
         self._settings = settings
         self._client = client
         self._market = market
+        self._shedding = shedding
         self._venue = market.venue
         self._repair = TapeRepair(client, market.venue, settings.trade_repair_limit)
         self._polls: dict[str, Callable[[Poll], Awaitable[Fetched]]] = {
@@ -148,10 +153,12 @@ class Poller:
         fresh = tape.fresh(symbol, answer.value.rows)
         gaps: list[Gap] = []
         if holes := tape.holes(symbol, fresh):
-            refilled = await self._repair.refill(symbol, holes)
+            cause = self._shedding.cause(symbol)
+            refilled = await self._repair.refill(symbol, holes, cause)
             fresh = tape.fresh(symbol, [*fresh, *refilled.trades])
             gaps = refilled.gaps
             rejected += refilled.rejected
+        gaps = [*gaps, *self._shedding.trades_again(symbol, fresh, gaps, utc_now())]
         tape.take(symbol, fresh)
         priced = self._market.valuation.price(fresh, self._market.catalogue.quote_asset(symbol))
         share = len(fresh) / max(len(answer.value.rows), 1)  # of the answer that is kept

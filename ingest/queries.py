@@ -48,6 +48,17 @@ CROSS JOIN LATERAL (
 WHERE i.venue = %(venue)s
 """
 
+# ix_gaps_open
+OPEN_GAPS = """
+SELECT venue, symbol, stream, first_missing, last_missing, state, cause, detail, detected_at, as_of
+FROM gaps WHERE venue = %(venue)s AND state = 'open' ORDER BY detected_at, symbol, first_missing
+"""
+
+# one row; its age by PostgreSQL's own clock
+LOAD_SHEDDING = """
+SELECT level, extract(epoch FROM clock_timestamp() - at)::float8 AS age_s FROM load_shedding
+"""
+
 # pk_klines, one range: each closed candle, and the bounds, tell what should follow next
 MISSING_KLINES = """
 WITH known AS (

@@ -36,8 +36,11 @@ class TapeRepair:
         self._venue = venue
         self._limit = limit
 
-    async def refill(self, symbol: str, holes: Sequence[range]) -> Refilled:
-        """Ask for the ids in `holes`; an exchange that fails leaves them as open gaps."""
+    async def refill(self, symbol: str, holes: Sequence[range], cause: str = "poll") -> Refilled:
+        """Ask for the ids in `holes`; an exchange that fails leaves them as open gaps.
+
+        `cause`: why they are missing, for the rows of `gaps`.
+        """
         refilled = Refilled()
         wanted = sum(map(len, holes))
         for hole in holes:
@@ -46,7 +49,7 @@ class TapeRepair:
                 state, detail = await self._ask(symbol, hole, refilled)
             ids = (trade.trade_id for trade in refilled.trades)
             for rest in missing(ids, hole):
-                refilled.gaps.append(self._gap(symbol, rest, state, detail))
+                refilled.gaps.append(self._gap(symbol, rest, state, cause, detail))
         return refilled
 
     async def _ask(self, symbol: str, hole: range, refilled: Refilled) -> tuple[str, str]:
@@ -73,7 +76,7 @@ class TapeRepair:
             next_id = max(trade.trade_id for trade in page) + 1
         return verdict
 
-    def _gap(self, symbol: str, ids: range, state: str, detail: str) -> Gap:
+    def _gap(self, symbol: str, ids: range, state: str, cause: str, detail: str) -> Gap:
         metrics.GAPS.labels("trades", state).inc()
         now = utc_now()
         return Gap(
@@ -83,7 +86,7 @@ class TapeRepair:
             first_missing=ids.start,
             last_missing=ids.stop - 1,
             state=state,
-            cause="poll",
+            cause=cause,
             detail=detail,
             detected_at=now,
             as_of=now,

@@ -18,7 +18,7 @@ from datetime import datetime
 import msgspec
 import structlog
 
-from contracts.market import Event, Rejected
+from contracts.market import Event, Gap, Rejected
 from ingest import metrics, schedule
 from ingest.batch import Batch
 from ingest.binance.client import Client
@@ -29,13 +29,15 @@ from ingest.errors import BadRequest, Banned, ExchangeError, RegionRefused, Stor
 from ingest.exchange import Exchange, choose
 from ingest.failing import Failing
 from ingest.polling import Market, Poller
+from ingest.readback import Readback
 from ingest.schedule import Poll, Schedule
 from ingest.settings import IngestSettings
+from ingest.shedding import CAUSE, Shedding, last_known_ids, obeyed
 from ingest.spool import Spool
 from ingest.store import Store
 from ingest.tape import Tape
 from ingest.valuation import Valuation
-from ingest.writer import StoreThread, Writer, beat_forever
+from ingest.writer import StoreThread, Writer, beat_forever, obey_forever
 from runtime import metrics as metrics_server
 from runtime.shutdown import Shutdown
 
@@ -77,6 +79,7 @@ async def _until(
     """The service as one task that the end cancels; what waits is then written."""
     exchange = await choose(settings)
     service = Service(settings, exchange, store)
+    obey_forever(store, service.shedding, shutdown, settings.shedding_valid_s)
     work = asyncio.create_task(service.run(once=once))
     try:
         while not work.done() and not shutdown.requested:
@@ -99,8 +102,10 @@ class Service:
         self._venue = exchange.venue
         self._store = StoreThread(store)
         self._spool: Spool[Batch] = Spool(settings.spool_mb * 1024 * 1024)
-        self._writer = Writer(self._store, self._spool)
+        self.shedding = Shedding(exchange.venue)
+        self._writer = Writer(self._store, self._spool, self.shedding)
         self._evidence: list[Rejected] = []  # of bodies that could not be read
+        self._gaps: list[Gap] = []  # that shedding makes and ends
         self._client = Client(settings, exchange, quarantine=self._evidence.append)
         self._running: set[Poll] = set()
         self._failing = Failing()
@@ -115,16 +120,20 @@ class Service:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._writer.run())
                 market = await self._load()
-                poller = Poller(self._settings, self._client, market)
+                poller = Poller(self._settings, self._client, market, self.shedding)
                 polls = schedule.plan(self._settings)
                 info, *rest = polls
                 if await self._first_look(poller, info, once=once):
-                    self._check(market.catalogue, polls)
+                    spare = self._check(market.catalogue, polls)
                     if once:
                         await self._one_round(poller, rest)
                     else:
+                        readback = Readback(
+                            self._client, market, self.shedding, self._store, self._spool
+                        )
+                        tasks.create_task(readback.run(spare))
                         await self._poll_for_ever(tasks, poller, polls)
-                await self._hand_over_evidence()
+                await self._hand_over_notes()
                 await self._spool.close()
         except ExceptionGroup as group:  # one reason to end is enough to say
             raise group.exceptions[0] from group
@@ -133,7 +142,7 @@ class Service:
         """Write what waits, if that is quick; what is lost is asked for at the next start."""
         with contextlib.suppress(TimeoutError, StoreError):
             async with asyncio.timeout(_FLUSH_S):
-                await self._hand_over_evidence()
+                await self._hand_over_notes()
                 await self._spool.close()
                 await self._writer.run()
         self._store.close()
@@ -147,13 +156,19 @@ class Service:
     async def _load(self) -> Market:
         """What the database knows, so that polling goes on where it ended."""
         venue, store, call = self._venue, self._store.store, self._store.call
+        valid_s = self._settings.shedding_valid_s
+        self.shedding.level = obeyed(*await call(store.load_shedding), valid_s)
         valuation = Valuation(self._settings.usd_quotes)
         valuation.learn(await call(lambda: store.latest_prices(venue)))
         intervals = self._settings.kline_intervals
+        gaps = [gap for gap in await call(lambda: store.open_gaps(venue)) if gap.cause == CAUSE]
+        newest = await call(lambda: store.last_trade_ids(venue))
+        tape = Tape(last_known_ids(newest, gaps))
+        self.shedding.resume(tape, gaps)
         return Market(
             venue=venue,
             catalogue=Catalogue(venue, await call(lambda: store.load_instruments(venue))),
-            tape=Tape(await call(lambda: store.last_trade_ids(venue))),
+            tape=tape,
             candles=Candles(await call(lambda: store.last_closed_klines(venue, intervals))),
             valuation=valuation,
         )
@@ -166,18 +181,19 @@ class Service:
             await asyncio.sleep(_RETRY_S)
         return True
 
-    def _check(self, catalogue: Catalogue, polls: list[Poll]) -> None:
-        """Whether symbols and schedule are possible at all on this exchange."""
+    def _check(self, catalogue: Catalogue, polls: list[Poll]) -> float:
+        """Whether symbols and schedule are possible at all on this exchange; weight left over."""
         catalogue.require(self._settings.symbols)
         limit, share = self._client.budget.limit, self._settings.weight_share
         schedule.check(polls, limit, share)
         needed = sum(schedule.weight_per_minute(polls).values())
         log.info("the schedule fits", weight_a_minute=round(needed), limit=limit, share=share)
+        return limit * share - needed
 
     async def _one_round(self, poller: Poller, polls: list[Poll]) -> None:
         """Each poll, one after another: after a ban not even one more request is on its way."""
         for poll in polls:
-            if poller.wants(poll):
+            if poller.wants(poll) and not self._leaves_out(poll):
                 await self._poll(poller, poll)
 
     async def _poll_for_ever(
@@ -194,7 +210,7 @@ class Service:
             if now - refreshed_s > (_REFRESH_S if poller.stale else info.every_s):
                 refreshed_s = now
                 self._start(tasks, poller, info)
-            await self._hand_over_evidence()
+            await self._hand_over_notes()
             await asyncio.sleep(min(max(due.next_due_s() - clock(), 0.0), _TICK_S))
 
     def _start(self, tasks: asyncio.TaskGroup, poller: Poller, poll: Poll) -> None:
@@ -202,12 +218,23 @@ class Service:
         if not poller.wants(poll):
             metrics.SKIPPED.labels("not trading").inc()
             self._tell_over(poll)
+        elif self._leaves_out(poll):
+            metrics.SKIPPED.labels("shed").inc()
+            self._tell_over(poll)
         elif poll in self._running:
             metrics.SKIPPED.labels("still running").inc()
         else:
             self._running.add(poll)
             task = tasks.create_task(self._poll(poller, poll))
             task.add_done_callback(lambda _: self._running.discard(poll))
+
+    def _leaves_out(self, poll: Poll) -> bool:
+        """Whether the watch wants the poll left out; what that begins or ends goes to `gaps`."""
+        if self.shedding.sheds(poll):
+            self._gaps += self.shedding.leave_out(poll, utc_now())
+            return True
+        self._gaps += self.shedding.polled_again(poll, utc_now())
+        return False
 
     async def _poll(self, poller: Poller, poll: Poll) -> bool:
         """One poll into the spool; False where the exchange did not give what was asked for."""
@@ -264,10 +291,10 @@ class Service:
         event = Event(venue=self._venue, kind="ban", severity=severity, message=message)
         await self._spool.put(Batch(events=[event]), size=len(message))
 
-    async def _hand_over_evidence(self) -> None:
-        """Bodies that could not be read go to quarantine like rows."""
-        if self._evidence:
-            rejected = self._evidence.copy()
-            self._evidence.clear()
+    async def _hand_over_notes(self) -> None:
+        """Bodies that could not be read go to quarantine, and gaps to their table, like rows."""
+        rejected, gaps = list(self._evidence), list(self._gaps)
+        if rejected or gaps:
             size = sum(len(one.raw) for one in rejected)
-            await self._spool.put(Batch(rejected=rejected), size)
+            await self._spool.put(Batch(rejected=rejected, gaps=gaps), size)
+            del self._evidence[: len(rejected)], self._gaps[: len(gaps)]

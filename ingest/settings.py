@@ -90,6 +90,11 @@ class IngestSettings(PostgresEndpoint):
         le=4096,
         description="answers kept in memory while PostgreSQL is away; then polling pauses",
     )
+    shedding_valid_s: float = Field(
+        default=600,
+        ge=30,
+        description="a level of shedding that the watch has not confirmed for so long is ignored",
+    )
     backfill_pages_in_flight: int = Field(default=4, ge=1, le=32)
     ingest_metrics_port: Port | Literal[0] = 19101
 

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from contracts.market import Instrument, Kline, Price
+from contracts.market import Gap, Instrument, Kline, Price
 from contracts.naming import Role
 from ingest import queries, transactions
 from ingest.batch import BackfillProgress, Batch, Written
@@ -95,6 +95,15 @@ class Store:
             today = datetime.now(UTC).date()
             self._pulse.run(partial(_ensure, table="heartbeat", day=today))
             self._pulse.run(beat)
+
+    def load_shedding(self) -> tuple[int, float]:
+        """The level that the watch wants, and the seconds since it last said so; as `beat`."""
+        rows = self._pulse.run(partial(_fetch, sql=queries.LOAD_SHEDDING, parameters={}))
+        return rows[0]["level"], rows[0]["age_s"]
+
+    def open_gaps(self, venue: str) -> list[Gap]:
+        """What is missing and may still be found, the oldest first."""
+        return [Gap(**row) for row in self._read(queries.OPEN_GAPS, venue=venue)]
 
     def load_instruments(self, venue: str) -> list[Instrument]:
         """What was ever listed, delisted symbols too."""

@@ -43,6 +43,11 @@ class Tape:
         first = self._last.get(symbol, ids[0] - 1) + 1
         return missing(ids, range(first, ids[-1] + 1))
 
+    def rewind(self, symbol: str, last_id: int) -> None:
+        """Trades after last_id were taken, and then not stored."""
+        if symbol in self._last:
+            self._last[symbol] = min(last_id, self._last[symbol])
+
     def take(self, symbol: str, fresh: Sequence[Trade]) -> None:
         """Remember that these were handed on."""
         if fresh:

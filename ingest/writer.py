@@ -18,9 +18,12 @@ from typing import TypeVar
 
 import structlog
 
+from contracts.shedding import shed
 from ingest import metrics
 from ingest.batch import Batch, Written
+from ingest.binance.limits import utc_now
 from ingest.errors import StoreError
+from ingest.shedding import Shedding, obeyed
 from ingest.spool import Spool
 from ingest.store import Store
 from runtime.shutdown import Shutdown
@@ -32,6 +35,7 @@ Value = TypeVar("Value")
 BATCHES_A_TRANSACTION = 32
 _RETRY_S = 1.0
 _BEAT_S = 1.0
+_OBEY_S = 2.0
 
 
 class StoreThread:
@@ -62,9 +66,10 @@ class StoreThread:
 class Writer:
     """Empties the spool into the store."""
 
-    def __init__(self, store: StoreThread, spool: Spool[Batch]) -> None:
+    def __init__(self, store: StoreThread, spool: Spool[Batch], shedding: Shedding) -> None:
         self._store = store
         self._spool = spool
+        self._shedding = shedding
         self._unwritten: list[Batch] = []
         self.rows: Counter[str] = Counter()
         self.quarantined = 0
@@ -82,7 +87,8 @@ class Writer:
         return bool(self._unwritten)
 
     async def _write_held(self) -> None:
-        for batch in merged(self._unwritten):
+        for fetched in merged(self._unwritten):
+            batch = self._shedding.strip(fetched, utc_now())
             started = time.perf_counter()
             written = await self._store.call(partial(self._store.store.write, batch))
             metrics.WRITE_SECONDS.observe(time.perf_counter() - started)
@@ -148,5 +154,37 @@ def beat_forever(store: Store, shutdown: Shutdown) -> threading.Thread:
                 well = True
 
     thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    return thread
+
+
+def obey_forever(
+    store: Store, shedding: Shedding, shutdown: Shutdown, valid_s: float
+) -> threading.Thread:
+    """Start to follow what the watch wants shed; a read that fails keeps the last level."""
+
+    def look() -> None:
+        before = shedding.level
+        level, age_s = store.load_shedding()
+        shedding.level = obeyed(level, age_s, valid_s)
+        metrics.SHEDDING_LEVEL.set(shedding.level)
+        if shedding.level != before:
+            log.warning("shedding", streams=shed(shedding.level), confirmed_s_ago=round(age_s))
+
+    def obey() -> None:
+        well = True
+        while True:
+            try:
+                look()
+            except StoreError as error:
+                if well:
+                    log.warning("nobody says what to shed", reason=str(error))
+                well = False
+            else:
+                well = True
+            if shutdown.wait(_OBEY_S):
+                return
+
+    thread = threading.Thread(target=obey, name="shedding", daemon=True)
     thread.start()
     return thread
