@@ -191,8 +191,7 @@ class Rig:
             yield
         finally:
             supervisor.launch(name)
-            if name in SERVICES:
-                launcher.wait_ready(self.stack, name)
+            self.wait_ready(name)
 
     @contextmanager
     def restarted_with(self, name: str, **variables: str) -> Iterator[int]:
@@ -221,8 +220,7 @@ class Rig:
         supervisor = Supervisor(self.stack)
         supervisor.update([program])
         supervisor.launch(name)
-        if name in SERVICES:
-            launcher.wait_ready(self.stack, name)
+        self.wait_ready(name)
         return self.wait_pid(name)
 
     def wait_pid(self, name: str, other_than: int | None = None, within_s: float = 60) -> int:
@@ -233,6 +231,11 @@ class Rig:
             return pid if pid and pid != other_than else None
 
         return int(self.until(f"{name} runs (again)", running, within_s))
+
+    def wait_ready(self, name: str, within_s: float = 120) -> None:
+        """Wait until a service answers in its own protocol; a process of ours is ready at once."""
+        if name in SERVICES:
+            launcher.wait_ready(self.stack, name, within_s * self._patience)
 
     def rss_mb(self, name: str) -> float:
         """Resident memory of a program."""

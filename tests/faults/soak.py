@@ -70,13 +70,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--patience", type=float, default=1, help="as of pytest")
     parser.add_argument("--keep-stack", type=Path, help="as of pytest")
     parser.add_argument("--write", action="store_true", help="write docs/faults.md")
     arguments = parser.parse_args()
     soak = Soak(seed=arguments.seed, commit=code_commit(), at=now())
     say(f"seed {soak.seed}, {arguments.minutes:.0f} min at {soak.commit}")
     with running(arguments.keep_stack) as pipeline:
-        run(Rig(pipeline), soak, arguments.minutes * 60)
+        run(Rig(pipeline, arguments.patience), soak, arguments.minutes * 60)
     show(soak)
     keep(soak)
     if arguments.write:

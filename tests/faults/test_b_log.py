@@ -39,7 +39,7 @@ def test_b01_connect_bounced(rig: Rig, trial: Trial) -> None:
             rig.wait_pid("connect", other_than=pid)
             if number < BOUNCES - 1:
                 time.sleep(trial.random.uniform(1, 18))
-        launcher.wait_ready(rig.stack, "connect", 120)
+        rig.wait_ready("connect")
         rig.recover(trial, within_s=60)
     seen, again = oracles.duplicates(rig.cdc, since)
     trial.note(f"{again:,} of {seen:,} events came twice ({rig.stack.connect_exactly_once})")
@@ -103,7 +103,7 @@ def test_b03_broker_crashes(rig: Rig, trial: Trial) -> None:
             pid = rig.kill("kafka")
             trial.happened(f"SIGKILL of Kafka, pid {pid}")
             rig.wait_pid("kafka", other_than=pid)
-            launcher.wait_ready(rig.stack, "kafka", 120)
+            rig.wait_ready("kafka")
             rig.recover(trial, within_s=60)
             time.sleep(trial.random.uniform(0, 4))
 
@@ -185,7 +185,7 @@ def restart(rig: Rig, *names: str) -> None:
     for name in names:
         supervisor.halt(name)
         supervisor.launch(name)
-        launcher.wait_ready(rig.stack, name, 120)
+        rig.wait_ready(name)
 
 
 @row("B10")

@@ -11,7 +11,6 @@ import pytest
 
 from cdc import keyspace
 from contracts.naming import Role
-from stack import launcher
 from tests.faults.matrix import row
 from tests.faults.rig import Rig
 from tests.faults.trial import Trial
@@ -30,7 +29,7 @@ def test_c05_cassandra_killed_or_frozen(rig: Rig, trial: Trial, fault: str) -> N
             pid = rig.kill("cassandra")
             rig.wait_pid("cassandra", other_than=pid)
             trial.happened(f"SIGKILL of Cassandra, pid {pid}")
-            launcher.wait_ready(rig.stack, "cassandra", 120)
+            rig.wait_ready("cassandra")
         else:
             with rig.frozen("cassandra") as pid:
                 time.sleep(5)
@@ -106,7 +105,7 @@ def test_c13_hot_symbol(rig: Rig, trial: Trial) -> None:
         rig.recover(trial, within_s=120)
     pid = rig.kill("cassandra")  # what the commit log holds is in SSTables after the start
     rig.wait_pid("cassandra", other_than=pid)
-    launcher.wait_ready(rig.stack, "cassandra", 120)
+    rig.wait_ready("cassandra")
     found = rig.cql(
         "SELECT mebibytes FROM system_views.max_partition_size "
         "WHERE keyspace_name = ? AND table_name = 'trades_by_hour'",

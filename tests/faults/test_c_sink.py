@@ -15,7 +15,6 @@ from confluent_kafka import Producer
 
 from cdc import keyspace, state
 from contracts.naming import Role, topic_of
-from runtime.failpoints import POINTS
 from tests.faults import oracles
 from tests.faults.matrix import row
 from tests.faults.reconcile import COPIES
@@ -23,14 +22,15 @@ from tests.faults.rig import Failpoint, Rig, wait_stopped
 from tests.faults.trial import Trial
 
 SEEDS = 3
+LED_TO = ("after_poll", "mid_batch", "after_write", "before_commit")  # by load alone
+POINTS = (*LED_TO, "in_dead_letter", "in_on_revoke", "at_shutdown")
 
 
 @row("C1")
 @pytest.mark.parametrize("point", POINTS)
 def test_c01_sink_killed_at_a_failpoint(rig: Rig, trial: Trial, point: str, tmp_path: Path) -> None:
     """SIGKILL of itself at the point, three times at drawn passings: it goes on, all is there."""
-    provoked = point in ("in_dead_letter", "in_on_revoke", "at_shutdown")
-    passings = [1 if provoked else trial.random.randint(1, 40) for _ in range(SEEDS)]
+    passings = [trial.random.randint(1, 40) if point in LED_TO else 1 for _ in range(SEEDS)]
     armed = f"{point}:kill:{','.join(map(str, passings))}"
     with rig.under_load(trial, tps=100), rig.failpoint(armed, tmp_path) as failpoint:
         for time_ in range(1, SEEDS + 1):
