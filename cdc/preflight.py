@@ -23,6 +23,7 @@ from cdc.state import Generation
 from contracts.naming import PUBLICATION, Role, slot_name, topic_prefix
 
 FULL = "f"  # pg_class.relreplident
+ADVANCED = "slot_advanced"  # the finding whose traces vanish once the connector reads on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +42,14 @@ class Facts:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One reason to refuse: its short name, and what to do, in a line."""
+    """One reason to refuse: its short name, and what to do, in a line.
+
+    `trouble`: the message's first half, without what to do.
+    """
 
     code: str
     message: str
+    trouble: str = ""
 
 
 def gather(
@@ -66,7 +71,12 @@ def gather(
 
 def findings(facts: Facts) -> list[Finding]:
     """Every reason to refuse, the gravest first; empty where replication may start."""
-    return [*_of_cluster(facts), *_of_slot(facts), *of_publication(facts)]
+    return [*of_generation(facts), *of_publication(facts)]
+
+
+def of_generation(facts: Facts) -> list[Finding]:
+    """What loses or shadows rows in this generation: it must not go on."""
+    return [*_of_cluster(facts), *_of_slot(facts)]
 
 
 def _of_cluster(facts: Facts) -> list[Finding]:
@@ -84,6 +94,8 @@ def _of_cluster(facts: Facts) -> list[Finding]:
     if known is None:
         return found
     fresh = _new_generation(facts)
+    if known.broken:
+        found.append(Finding(code="broken", message=f"{known.broken}; {fresh}"))
     if known.system_identifier != facts.server.system_identifier:
         found.append(
             Finding(
@@ -138,12 +150,14 @@ def _of_slot(facts: Facts) -> list[Finding]:
             code = "offsets_missing"
             trouble = "the connector's stored offsets are gone, though its snapshot was complete"
     elif not offsets.snapshot and slot.confirmed_flush_lsn > offsets.furthest:
-        code = "slot_advanced"
+        code = ADVANCED
         trouble = (
             f"slot {name} was advanced to {as_lsn(slot.confirmed_flush_lsn)}, beyond what the "
             f"connector has read ({as_lsn(offsets.furthest)}): the rows in between are skipped"
         )
-    return [Finding(code=code, message=f"{trouble}; {_new_generation(facts)}")] if code else []
+    if not code:
+        return []
+    return [Finding(code=code, message=f"{trouble}; {_new_generation(facts)}", trouble=trouble)]
 
 
 def of_publication(facts: Facts) -> list[Finding]:

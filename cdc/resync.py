@@ -34,9 +34,10 @@ from cdc.routes import SOURCES
 from cdc.settings import CdcSettings
 from cdc.source import SourceDatabase
 from cdc.state import Generation
-from cdc.sweep import Swept, sweep, threshold
+from cdc.sweep import Swept, sweep
 from cdc.topics import Topics
 from contracts.naming import MAX_GENERATION, Role, slot_name, topic_of
+from runtime import failpoints
 
 START_PATIENCE_S = 60.0
 SLOT_PATIENCE_S = 30.0
@@ -161,6 +162,7 @@ class _Run:
         began = time.monotonic()
         result = work()
         self._seconds[name] = round(time.monotonic() - began, 2)
+        failpoints.reach("after_stage")
         return result
 
     def _begin(self) -> None:
@@ -241,9 +243,13 @@ class _Run:
             rows[table.table] = table.rows
             self._tell("sweep", sum(rows.values()), 0)
 
-        below = threshold(self._generation, snapshot_lsn)
         return sweep(
-            self._parts.session, self._parts.source, below, anyway=anyway, on_progress=on_progress
+            self._parts.session,
+            self._parts.source,
+            self._generation,
+            snapshot_lsn,
+            anyway=anyway,
+            on_progress=on_progress,
         )
 
 

@@ -24,7 +24,7 @@ class CdcSettings(KafkaEndpoint, ConnectEndpoint, CassandraEndpoint, PostgresEnd
         default=1,
         ge=1,
         le=MAX_GENERATION,
-        description="Raised after initdb, restore or lost offsets; outranks all older ones",
+        description="Where to begin; a newer one that Cassandra remembers goes before it",
     )
 
     # Debezium on Connect; the addresses as Connect sees them, where that differs from here

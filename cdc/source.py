@@ -38,6 +38,7 @@ class Slot:
     wal_status: str
     confirmed_flush_lsn: int
     synced: bool
+    active: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,11 +119,11 @@ class SourceDatabase:
         """The slot of that name, None where there is none."""
         rows = self.query(
             "SELECT slot_name, plugin, database, wal_status, "
-            "(confirmed_flush_lsn - '0/0')::bigint, synced "
+            "(confirmed_flush_lsn - '0/0')::bigint, synced, active "
             "FROM pg_replication_slots WHERE slot_name = %s",
             (name,),
         )
-        for slot_name, plugin, database, wal_status, flushed, synced in rows:
+        for slot_name, plugin, database, wal_status, flushed, synced, active in rows:
             return Slot(
                 name=slot_name,
                 plugin=plugin,
@@ -130,6 +131,7 @@ class SourceDatabase:
                 wal_status=wal_status,
                 confirmed_flush_lsn=flushed or 0,
                 synced=synced,
+                active=active,
             )
         return None
 

@@ -23,7 +23,8 @@ class Generation:
     `snapshot_lsn` is its completed snapshot's, None where it was not seen: of an empty one no event
     tells it. `snapshot_seen_lsn` is the highest of an initial snapshot's row that the sink read:
     once the snapshot is complete and all its rows are applied, the snapshot's own. `swept`: what
-    that snapshot does not have was removed (cdc.sweep).
+    that snapshot does not have was removed (cdc.sweep). `broken`: why it must never go on, ''
+    where it may.
     """
 
     generation: int
@@ -37,13 +38,15 @@ class Generation:
     snapshot_seen_lsn: int | None = None
     by_resync: bool = False
     swept: bool = False
+    broken: str = ""
 
 
 def recall(session: Session) -> dict[int, Generation]:
     """Every generation that this keyspace has seen, by number."""
     rows = session.execute(
         "SELECT generation, system_identifier, timeline, slot, topic_prefix, placeholder, "
-        "snapshot_lsn, snapshot_completed_at, snapshot_seen_lsn, resync_begun_at, swept_at "
+        "snapshot_lsn, snapshot_completed_at, snapshot_seen_lsn, resync_begun_at, swept_at, "
+        "broken "
         "FROM cdc_state"
     )
     return {
@@ -59,6 +62,7 @@ def recall(session: Session) -> dict[int, Generation]:
             snapshot_seen_lsn=row.snapshot_seen_lsn,
             by_resync=row.resync_begun_at is not None,
             swept=row.swept_at is not None,
+            broken=row.broken or "",
         )
         for row in rows
         if row.system_identifier is not None  # deleted and half-written rows remember nothing
@@ -96,6 +100,11 @@ def begin_resync(session: Session, generation: int) -> None:
 def complete_sweep(session: Session, generation: int) -> None:
     """Record that what the generation's snapshot does not have was removed."""
     _note_moment(session, generation, "swept_at")
+
+
+def break_generation(session: Session, generation: int, why: str) -> None:
+    """Record that rows of this generation are lost although its traces will vanish."""
+    session.execute("UPDATE cdc_state SET broken = %s WHERE generation = %s", (why, generation))
 
 
 def _note_moment(session: Session, generation: int, column: str) -> None:

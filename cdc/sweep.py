@@ -10,7 +10,8 @@ own DELETE right below the snapshot:
 which no row of the snapshot or of the stream can lose against, however wrong the choice of rows
 were. Rows are told by WRITETIME, so PostgreSQL is not read again, and only what is extra becomes
 a tombstone. Days that PostgreSQL does not hold, or has dropped once, are history: never touched.
-The tables of Order.DOMAIN hold no row that a delete removes, so they are left alone.
+Where many rows feed one (Order.DOMAIN), `generation << 56` is below all of the generation, and a
+row whose time is of a live day is extra if that generation brought none of its key.
 """
 
 # ruff: noqa: S608 - every name in a statement is a constant of cdc.routes
@@ -33,8 +34,8 @@ from cassandra.query import tuple_factory
 
 from cdc.errors import SweepRefused, Unreachable
 from cdc.failures import DRIVER_FAILURES
-from cdc.mapping import Route, Via
-from cdc.position import LSN_STEP, Phase, write_timestamp
+from cdc.mapping import Order, Route, Via
+from cdc.position import LSN_STEP, Phase, event_timestamp, write_timestamp
 from cdc.routes import ROUTES
 from cdc.source import EPOCH, SourceDatabase
 from cdc.times import MS_PER_DAY
@@ -68,31 +69,34 @@ class Swept:
 Progress = Callable[[Swept], None]
 
 
-def threshold(generation: int, snapshot_lsn: int | None) -> int:
+def threshold(order: Order, generation: int, snapshot_lsn: int | None) -> int:
     """The write timestamp right below the snapshot's rows; below all of them where it had none."""
+    if order is Order.DOMAIN:
+        return event_timestamp(generation, 0) - 1
     return write_timestamp(generation, Phase.SNAPSHOT, snapshot_lsn or LSN_STEP, 0) - 1
 
 
 def sweep(
     session: Any,
     source: SourceDatabase,
-    below: int,
+    generation: int,
+    snapshot_lsn: int | None,
     *,
     anyway: bool = False,
     on_progress: Progress = lambda _: None,
 ) -> list[Swept]:
-    """Remove extra rows of every one-to-one route; what was done, by table.
+    """Remove what a generation's complete and applied snapshot does not have; by table.
 
     SweepRefused before anything is removed of a table of which most rows are extra, unless
     `anyway`; Unreachable.
     """
     done = []
     for route in ROUTES:
-        if route.one_to_one:
-            live = None
-            if route.source.time is not None:  # read now: the snapshot has all of them
-                live = _since_epoch(source.live_days(route.source.table))
-            done.append(_TableSweep(session, route, below, live).run(on_progress, anyway=anyway))
+        live = None
+        if route.source.time is not None:  # read now: the snapshot has all of them
+            live = _since_epoch(source.live_days(route.source.table))
+        below = threshold(route.order, generation, snapshot_lsn)
+        done.append(_TableSweep(session, route, below, live).run(on_progress, anyway=anyway))
     return done
 
 
@@ -126,17 +130,21 @@ class _TableSweep:
         return done
 
     def _rows(self) -> Iterator[tuple[Row, int | None]]:
-        """(key, write timestamp) of each row in the live partitions."""
+        """(key, write timestamp) of each row of live days."""
         partitions = self._partitions()
         while chunk := list(islice(partitions, PARTITIONS_AT_ONCE)):
             for rows in self._concurrently(self._of_partition, chunk):
-                for *key, written in rows:
-                    yield tuple(key), written
+                for *key, at, written in rows:
+                    if self._is_live(at):
+                        yield tuple(key), written
+
+    def _is_live(self, ms: int | None) -> bool:
+        return self._live is None or (ms is not None and ms // MS_PER_DAY in self._live)
 
     def _partitions(self) -> Iterator[Row]:
         found = self._session.execute(self._all_partitions, execution_profile=self._profile)
         for partition in found:
-            if self._live is None or partition[self._bucket] // MS_PER_DAY in self._live:
+            if self._bucket is None or self._is_live(partition[self._bucket]):
                 yield partition
 
     def _remove(self, keys: IO[bytes], done: Swept, on_progress: Progress) -> None:
@@ -163,7 +171,8 @@ class _TableSweep:
 
     @cached_property
     def _of_partition(self) -> Any:
-        names = ", ".join(self._readable(name) for name in self._route.key)
+        time = self._route.source.time or self._route.key[-1]  # of all time: any column will do
+        names = ", ".join(self._readable(name) for name in (*self._route.key, time))
         where = " AND ".join(f"{name} = ?" for name in self._route.partition)
         return self._prepared(
             f"SELECT {names}, writetime({self._witness}) FROM {self._route.table} WHERE {where}"
@@ -189,14 +198,13 @@ class _TableSweep:
     def _columns(self) -> dict[str, Any]:
         return {column.name: column for column in self._route.columns}
 
-    @property
-    def _bucket(self) -> int:
-        """Where a partition's key has the bucket: an hour or a day, where days are kept."""
-        return next(
-            index
-            for index, name in enumerate(self._route.partition)
-            if self._columns[name].via is Via.BUCKET
-        )
+    @cached_property
+    def _bucket(self) -> int | None:
+        """Where a partition's key has the hour or day of its rows; None where they have none."""
+        if self._live is None:
+            return None
+        buckets = [self._columns[name].via is Via.BUCKET for name in self._route.partition]
+        return buckets.index(True) if any(buckets) else None
 
     @property
     def _witness(self) -> str:

@@ -73,6 +73,8 @@ class ConnectorCheck:
     def _restart(self, status: ConnectorStatus, now: datetime) -> None:
         if self._announcer.is_raised("postgres_down") or self._announcer.is_raised("kafka_down"):
             return  # it would only fail again
+        if self._announcer.is_raised("replication_refused"):
+            return  # it must not run
         if not self._backoff.due(status.name, now.timestamp()):
             return
         attempt = self._backoff.restarted(status.name, now.timestamp())

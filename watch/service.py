@@ -11,6 +11,7 @@ from typing import Final
 import structlog
 
 from cdc.connector import ConnectClient
+from cdc.generation import current
 from runtime import metrics
 from runtime.shutdown import Shutdown
 from watch import gauges
@@ -28,6 +29,7 @@ from watch.checks import (
     WebhookCheck,
 )
 from watch.flow import ConnectorCheck, FlowCheck
+from watch.replication import ReplicationCheck
 from watch.restarts import Backoff
 from watch.settings import WatchSettings
 from watch.slot_guard import SheddingCheck
@@ -42,28 +44,38 @@ END_WITHIN_S: Final = 5.0
 
 
 def run(settings: WatchSettings, shutdown: Shutdown) -> None:
-    """Watch until the end is asked for."""
+    """Watch until the end is asked for; what is watched is named after the current generation."""
     metrics.serve(settings.watch_metrics_port)
+    while not shutdown.requested:
+        _watch(current(settings), shutdown)
+    log.info("ended")
+
+
+def _watch(settings: WatchSettings, shutdown: Shutdown) -> None:
+    """Watch one generation, until the end is asked for or a newer one has begun."""
+    over = Shutdown()
     store = Store(settings)
     backlog = Backlog(settings.webhook_backlog)
     webhook = Webhook(settings.webhook_file, backlog, settings.generation)
     announcer = Announcer(Alarms(), store, webhook.tell)
+    every = [
+        *checks(settings, store, announcer, webhook),
+        ReplicationCheck(settings, announcer, on_newer=over.request),
+    ]
     threads = [
-        threading.Thread(
-            target=keep, args=(check, announcer, shutdown), name=check.name, daemon=True
-        )
-        for check in checks(settings, store, announcer, webhook)
+        threading.Thread(target=keep, args=(check, announcer, over), name=check.name, daemon=True)
+        for check in every
     ]
     for thread in threads:
         thread.start()
-    log.info("watching", checks=len(threads), period_s=settings.watch_period_s)
-    while not shutdown.wait(3600):
+    log.info("watching", checks=len(threads), generation=settings.generation)
+    while not (over.requested or shutdown.wait(1)):
         pass
+    over.request()
     deadline = time.monotonic() + END_WITHIN_S
     for thread in threads:  # one that hangs in a call is left behind: daemon threads end with us
         thread.join(max(0.0, deadline - time.monotonic()))
     webhook.close()
-    log.info("ended")
 
 
 def checks(

@@ -1,0 +1,85 @@
+"""Connect comes back by itself after somebody moved its slot: the watch notices, and stops it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from cdc import preflight
+from cdc.connector import ConnectClient
+from cdc.errors import CdcError
+from contracts.naming import Role, slot_name
+from runtime.settings import PROJECT_ROOT
+from stack import launcher
+from tests.integration.conftest import Replica
+
+pytestmark = pytest.mark.integration
+
+ALARM = "SELECT message FROM events WHERE kind = 'alarm' AND message LIKE 'replication_refused:%%'"
+ACTIVE = "SELECT 1 FROM pg_replication_slots WHERE slot_name = %s AND active"
+
+
+@contextmanager
+def _watching(replica: Replica) -> Iterator[None]:
+    environment = replica.stack.process_env | replica.variables
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cli.main", "watch"],
+        cwd=PROJECT_ROOT,
+        env=environment
+        | {"TIDEMARK_WATCH_METRICS_PORT": "0", "TIDEMARK_WATCH_VERIFY_PERIOD_S": "0"},
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _until(seconds: float, holds: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.2)
+    return True
+
+
+def _state(replica: Replica) -> str:
+    try:
+        with ConnectClient(replica.settings) as connect:
+            status = connect.status()
+    except CdcError:
+        return "away"
+    return "absent" if status is None else status.state
+
+
+def test_a_slot_advanced_while_connect_was_dead_is_refused_for_ever(replica: Replica) -> None:
+    """Debezium itself would read on behind the rows in between, and nothing would show it."""
+    applied = replica.tidemark("connector", "apply")
+    assert applied.returncode == 0, applied.stderr
+    slot = slot_name(replica.settings.generation)
+    assert _until(20, lambda: bool(replica.sql(ACTIVE, slot)))
+    with _watching(replica):
+        time.sleep(3)
+        launcher.kill(replica.stack.settings, "connect", signal.SIGKILL)
+        assert _until(20, lambda: not replica.sql(ACTIVE, slot))
+        time.sleep(2)
+        replica.sql("INSERT INTO events (venue, kind, message) VALUES ('test', 'lost', '')")
+        replica.sql(
+            "SELECT pg_replication_slot_advance(%s, pg_current_wal_lsn())",
+            slot,
+            role=Role.POSTGRES_ADMIN,
+        )
+        assert _until(30, lambda: bool(replica.sql(ALARM))), "no alarm"
+        assert _until(120, lambda: _state(replica) == "STOPPED"), _state(replica)
+    (finding,) = preflight.check(replica.settings)
+    assert finding.code in ("broken", "slot_advanced")
+    assert "was advanced" in finding.message
+    refused = replica.tidemark("connector", "apply")
+    assert (refused.returncode, "`tidemark resync`" in refused.stderr) == (1, True)

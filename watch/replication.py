@@ -1,0 +1,115 @@
+"""Whether what the connector continues is what its generation began on: the preflight, at run time.
+
+Connect starts its connectors by itself after a crash, with nobody looking before; and Debezium does
+not notice a slot that was advanced. So this looks every second, and faster than Connect can
+start while it is away: at the cluster, the slot and the stored offsets, and at a slot that
+moves though nobody reads it. What would lose or shadow rows stops the connector at once and raises
+`replication_refused`. An advanced slot leaves no trace once the connector has read on, so
+`cdc_state` keeps it: only a new generation heals it (docs/decisions, preflight at run time).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import datetime
+from typing import Any, Final
+
+import structlog
+
+from cdc import keyspace, preflight, state
+from cdc.connector import ConnectClient
+from cdc.errors import CdcError, Unreachable
+from cdc.failures import DRIVER_FAILURES
+from cdc.fence import as_lsn
+from cdc.preflight import Finding
+from cdc.source import Slot, SourceDatabase
+from contracts.naming import Role, slot_name
+from watch.announcer import Announcer
+from watch.settings import WatchSettings
+
+log = structlog.get_logger(__name__)
+
+ALARM: Final = "replication_refused"
+PERIOD_S: Final = 1.0
+HASTE_S: Final = 0.25  # Connect answers a second or more before its tasks read the slot
+
+
+class ReplicationCheck:
+    """The check. `on_newer` is called once a newer generation than the settings' has begun."""
+
+    name, part = "replication", None  # who does not answer has an alarm of its own
+
+    def __init__(
+        self, settings: WatchSettings, announcer: Announcer, on_newer: Callable[[], None]
+    ) -> None:
+        self.period_s = PERIOD_S
+        self._settings = settings
+        self._announcer = announcer
+        self._on_newer = on_newer
+        self._idle: Slot | None = None  # as it stood while Connect was away
+        self._open = ExitStack()
+        self._parts: tuple[SourceDatabase, ConnectClient, Any] | None = None
+
+    def look(self, now: datetime) -> None:
+        try:
+            self._look(*(self._parts or self._connect()), now)
+        except (CdcError, *DRIVER_FAILURES):
+            self._open.close()
+            self._parts = None
+            raise
+
+    def _connect(self) -> tuple[SourceDatabase, ConnectClient, Any]:
+        source = self._open.enter_context(SourceDatabase(self._settings))
+        connect = self._open.enter_context(ConnectClient(self._settings))
+        session = self._open.enter_context(keyspace.session(self._settings, Role.READER))
+        self._parts = source, connect, session
+        return self._parts
+
+    def _look(
+        self, source: SourceDatabase, connect: ConnectClient, session: Any, now: datetime
+    ) -> None:
+        if state.newest(session) > self._settings.generation:
+            self._on_newer()
+            return
+        slot = source.slot(slot_name(self._settings.generation))
+        try:
+            absent = connect.status() is None
+        except Unreachable:
+            self._look_without_connect(slot, now)
+            return
+        self.period_s, self._idle = PERIOD_S, None
+        if absent:
+            return  # `task_failed` says so; what it had stored cannot be seen
+        found = preflight.of_generation(preflight.gather(self._settings, source, connect, session))
+        if found:
+            self._refuse(connect, found[0])
+        self._announcer.look(ALARM, found[0].message if found else None, now)
+
+    def _look_without_connect(self, slot: Slot | None, now: datetime) -> None:
+        """No task can run: a slot that moves all the same was advanced by somebody else."""
+        self.period_s = HASTE_S
+        before, self._idle = self._idle, slot if slot is not None and not slot.active else None
+        if before is None or self._idle is None:
+            return
+        was, at = before.confirmed_flush_lsn, self._idle.confirmed_flush_lsn
+        if at > was:
+            why = (
+                f"slot {before.name} was advanced from {as_lsn(was)} to {as_lsn(at)} while nobody "
+                "read it: the rows in between are skipped"
+            )
+            self._break(why)
+            self._announcer.look(ALARM, f"{why}; `tidemark resync` takes a new snapshot", now)
+
+    def _refuse(self, connect: ConnectClient, finding: Finding) -> None:
+        if finding.code == preflight.ADVANCED:
+            self._break(finding.trouble)
+        status = connect.status()
+        if status is not None and status.state != "STOPPED":
+            log.error("stopping the connector", connector=status.name, reason=finding.message)
+            connect.stop()
+
+    def _break(self, why: str) -> None:
+        with keyspace.session(self._settings, Role.SINK) as session:
+            state.break_generation(session, self._settings.generation, why)
+        log.error("the generation is broken", reason=why)
