@@ -35,6 +35,9 @@ class DeadLetters:
                 "enable.idempotence": True,
                 "acks": "all",
                 "message.timeout.ms": 0,  # a broker that is away is waited for
+                # … and a topic that is gone is not: the sink stops, and somebody hears of it
+                "topic.metadata.refresh.interval.ms": 5000,
+                "topic.metadata.propagation.max.ms": 5000,
                 "message.max.bytes": settings.dead_letter_max_bytes + 2 * MAX_KEY_BYTES,
                 "compression.type": "lz4",
             }

@@ -5,20 +5,18 @@ from __future__ import annotations
 import json
 import os
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
 from structlog.testing import capture_logs
 
 from cli.alarms import alarms as commands
+from tests.integration.receiver import Receiver
 from tests.integration.sinking import wait_until
 from watch.alarms import Alarm, Alarms, Transition
 from watch.announcer import Announcer
@@ -32,33 +30,6 @@ pytestmark = pytest.mark.integration
 
 START = datetime(2026, 11, 21, 0, 12, 3, 456_000, tzinfo=UTC)
 SECRET = "T0KEN-nobody-may-read"
-
-
-class Receiver:
-    """An HTTP server on loopback that keeps what it is told. `answers`: statuses, then 204."""
-
-    def __init__(self, port: int = 0, answers: tuple[int, ...] = ()) -> None:
-        self.got: list[dict[str, Any]] = []
-        left = list(answers)
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                receiver.got.append({"path": self.path, **json.loads(body)})
-                self.send_response(left.pop(0) if left else 204)
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                """Say nothing on the terminal."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-        self.port = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
 
 class Watch:
@@ -112,7 +83,6 @@ def test_an_alarm_is_posted_as_it_is_raised_and_as_it_is_cleared(tmp_path: Path)
         wait_until(lambda: len(receiver.got) == 2, 10)
     raised, cleared = receiver.got
     assert raised == {
-        "path": f"/{SECRET}",
         "id": "slot-raised-2026-11-21T00:12:03.456+00:00",
         "alarm": "slot",
         "severity": "critical",
