@@ -158,4 +158,4 @@ def _drop_leftovers(made: Replica, cursor: Any, name: str) -> None:
     cursor.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
     anywhere = made.settings.model_copy(update={"cassandra_keyspace": "system"})
     with suppress(CdcError), keyspace.session(anywhere, Role.OWNER) as session:  # no owner yet
-        session.execute(f"DROP KEYSPACE IF EXISTS {name}")
+        session.execute(f"DROP KEYSPACE IF EXISTS {name}", timeout=60)
