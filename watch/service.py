@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 import structlog
@@ -46,18 +47,18 @@ END_WITHIN_S: Final = 5.0
 def run(settings: WatchSettings, shutdown: Shutdown) -> None:
     """Watch until the end is asked for; what is watched is named after the current generation."""
     metrics.serve(settings.watch_metrics_port)
+    webhook = Webhook(settings.webhook_file, Backlog(settings.webhook_backlog))
     while not shutdown.requested:
-        _watch(current(settings), shutdown)
+        _watch(current(settings), webhook, shutdown)
+    webhook.close()
     log.info("ended")
 
 
-def _watch(settings: WatchSettings, shutdown: Shutdown) -> None:
+def _watch(settings: WatchSettings, webhook: Webhook, shutdown: Shutdown) -> None:
     """Watch one generation, until the end is asked for or a newer one has begun."""
     over = Shutdown()
     store = Store(settings)
-    backlog = Backlog(settings.webhook_backlog)
-    webhook = Webhook(settings.webhook_file, backlog, settings.generation)
-    announcer = Announcer(Alarms(), store, webhook.tell)
+    announcer = Announcer(Alarms(), store, partial(webhook.tell, settings.generation))
     every = [
         *checks(settings, store, announcer, webhook),
         ReplicationCheck(settings, announcer, on_newer=over.request),
@@ -75,7 +76,6 @@ def _watch(settings: WatchSettings, shutdown: Shutdown) -> None:
     deadline = time.monotonic() + END_WITHIN_S
     for thread in threads:  # one that hangs in a call is left behind: daemon threads end with us
         thread.join(max(0.0, deadline - time.monotonic()))
-    webhook.close()
 
 
 def checks(

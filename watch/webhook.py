@@ -86,20 +86,19 @@ def post(url: httpx.URL, notice: Notice, timeout_s: float = TIMEOUT_S) -> None:
 class Webhook:
     """Delivers notices from a thread of its own, each until it is taken, ever more slowly."""
 
-    def __init__(self, file: Path, backlog: Backlog, generation: int) -> None:
+    def __init__(self, file: Path, backlog: Backlog) -> None:
         self._file = file
         self._backlog = backlog
-        self._generation = generation
         self._more = threading.Event()
         self._ended = threading.Event()
         self._failing: tuple[float, str] | None = None  # since when, and why
         self._thread = threading.Thread(target=self._run, name="webhook", daemon=True)
         self._thread.start()
 
-    def tell(self, transition: Transition) -> None:
+    def tell(self, generation: int, transition: Transition) -> None:
         """Take an alarm on, if there is a webhook; returns at once and raises nothing."""
         if _is_there(self._file):
-            self._backlog.append(notice_of(transition, self._generation))
+            self._backlog.append(notice_of(transition, generation))
             self._more.set()
 
     def complaint(self, patience_s: float) -> str | None:

@@ -38,13 +38,14 @@ class Watch:
     def __init__(self, folder: Path) -> None:
         self.url_file = folder / "webhook.url"
         self.backlog = Backlog(folder / "watch" / "waiting.json")
-        self.webhook = Webhook(self.url_file, self.backlog, generation=7)
+        self.webhook = Webhook(self.url_file, self.backlog)
 
     def raise_(self, *names: str) -> None:
         for name in names:
-            self.webhook.tell(
-                Transition(alarm=name, severity="critical", text=f"{name} is bad", at=START)
-            )
+            self.tell(Transition(alarm=name, severity="critical", text=f"{name} is bad", at=START))
+
+    def tell(self, transition: Transition) -> None:
+        self.webhook.tell(7, transition)
 
 
 @contextmanager
@@ -77,7 +78,7 @@ def test_an_alarm_is_posted_as_it_is_raised_and_as_it_is_cleared(tmp_path: Path)
         point(tmp_path, receiver.port)
         patience = (Alarm(name="slot", severity="critical", clear_after_s=0),)
         store = Store(WatchSettings(state_dir=tmp_path, postgres_port=9))
-        announcer = Announcer(Alarms(patience), store, watch.webhook.tell)
+        announcer = Announcer(Alarms(patience), store, watch.tell)
         announcer.look("slot", "slot tidemark_g7 is lost", START)
         announcer.look("slot", None, START + timedelta(seconds=42))
         wait_until(lambda: len(receiver.got) == 2, 10)
