@@ -4,7 +4,7 @@ Straight into Cassandra, and harmless: whatever changed the row later has a high
 and stays. That needs three things, else the row is to be touched in PostgreSQL instead:
 
 - the letter has a position;
-- no newer generation took a snapshot: it brought the row, or said by silence that it is gone;
+- no snapshot was taken since: it brought the row, or said by silence that it is gone;
 - no tombstone that outranks the letter can have been forgotten (gc_grace_seconds).
 """
 
@@ -25,6 +25,7 @@ from cdc.dead_letters.table import LetterTable
 from cdc.decoder import Decoder, decoders
 from cdc.errors import Poison, Unreachable
 from cdc.gathering import Batch, Write
+from cdc.position import Phase, write_timestamp
 from cdc.prepared import prepare
 from cdc.router import Router
 from cdc.settings import CdcSettings
@@ -171,12 +172,24 @@ class Redriver:
                 f"it is of generation {generation}, and the snapshot of generation {newest} "
                 f"has said how its row is; {touch}"
             )
+        if letter.write_timestamp < self._snapshot_floor(generation):
+            raise Hindered(
+                f"it is of an attempt at the snapshot that failed, and the next one has said how "
+                f"its row is; {touch}"
+            )
         if datetime.now(UTC) - letter.logged_at > self._grace:
             raise Hindered(
                 f"it is older than {self._grace.days} days: Cassandra may have forgotten that its "
                 f"row was deleted since; {touch}"
             )
         return letter.write_timestamp, self._router(table, generation)
+
+    def _snapshot_floor(self, generation: int) -> int:
+        """The least write timestamp of the completed snapshot's rows; 0 where none is known."""
+        known = self._generations.get(generation)
+        if known is None or known.snapshot_lsn is None:
+            return 0
+        return write_timestamp(generation, Phase.SNAPSHOT, known.snapshot_lsn, 0)
 
     def _router(self, table: str, generation: int) -> Router:
         if (table, generation) not in self._routers:
