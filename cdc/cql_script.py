@@ -10,6 +10,14 @@ from pathlib import Path
 
 from cdc.errors import MigrationChanged
 
+# Later than any write timestamp (cdc.position). Without it Cassandra takes the clock's time, which
+# all of ours are beyond: it keeps the dropped column's cells and then fails to read the rows.
+END_OF_TIME = 2**63 - 1
+
+_ALTER = re.compile(
+    r"ALTER TABLE (\w+) (ADD|DROP) (?:IF (?:NOT )?EXISTS )?(.*?)(?: USING TIMESTAMP (\d+))?",
+    re.IGNORECASE,
+)
 _NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.cql")
 
 # What may hold a semicolon without ending a statement, and the semicolon that does.
@@ -78,7 +86,33 @@ def read_scripts(folder: Path) -> list[Script]:
         scripts[number] = Script(number, path.name, checksum, raw.decode())
     if not scripts:
         raise MigrationChanged(f"no .cql files in {folder}: the checkout is incomplete")
-    return [scripts[number] for number in sorted(scripts)]
+    ordered = [scripts[number] for number in sorted(scripts)]
+    check_drops(ordered)
+    return ordered
+
+
+def check_drops(scripts: list[Script]) -> None:
+    """Refuse files that would make a table unreadable, or a column whose values never show."""
+    dropped = set()
+    for script in scripts:
+        for statement in script.statements():
+            match = _ALTER.fullmatch(" ".join(statement.split()))
+            if match is None:
+                continue
+            table, verb, columns, at = match.groups()
+            names = {(table, each.split()[0]) for each in columns.strip("() ").split(",")}
+            if verb.upper() == "DROP":
+                if at != str(END_OF_TIME):
+                    raise MigrationChanged(
+                        f"{script.name}: write DROP {columns} USING TIMESTAMP {END_OF_TIME}, or "
+                        f"the rows of {table} cannot be read any more"
+                    )
+                dropped |= names
+            for _, column in sorted(names & dropped if verb.upper() == "ADD" else ()):
+                raise MigrationChanged(
+                    f"{script.name}: {table}.{column} was dropped before: its values would never "
+                    "show; take another name"
+                )
 
 
 def pending(scripts: list[Script], applied: dict[int, tuple[str, str]]) -> list[Script]:

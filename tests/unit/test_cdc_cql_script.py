@@ -66,3 +66,29 @@ def test_file_names_are_numbered_once(tmp_path: Path) -> None:
     (tmp_path / "0001_two.cql").rename(tmp_path / "two.cql")
     with pytest.raises(MigrationChanged, match="is named"):
         read_scripts(tmp_path)
+
+
+DROP = "ALTER TABLE t DROP IF EXISTS c"
+LATE = "USING TIMESTAMP 9223372036854775807"
+
+
+def test_a_column_is_dropped_at_the_end_of_time(tmp_path: Path) -> None:
+    """At the clock's time, as Cassandra does by itself, its rows could not be read any more."""
+    (tmp_path / "0001_drop.cql").write_text(f"{DROP};")
+    with pytest.raises(MigrationChanged, match=r"0001_drop.*DROP c USING TIMESTAMP 92233"):
+        read_scripts(tmp_path)
+    (tmp_path / "0001_drop.cql").write_text(f"{DROP}\n    {LATE.lower()};")
+    assert len(read_scripts(tmp_path)) == 1
+    (tmp_path / "0002_drop.cql").write_text("ALTER TABLE t DROP (d, e);")
+    with pytest.raises(MigrationChanged, match="0002_drop"):
+        read_scripts(tmp_path)
+
+
+def test_the_name_of_a_dropped_column_is_not_used_again(tmp_path: Path) -> None:
+    """Whatever is written to it counts as dropped; another table may have the name."""
+    (tmp_path / "0001_drop.cql").write_text(f"{DROP} {LATE};")
+    (tmp_path / "0002_other.cql").write_text("ALTER TABLE u ADD c int;")
+    assert len(read_scripts(tmp_path)) == 2
+    (tmp_path / "0003_again.cql").write_text("ALTER TABLE t ADD (b int, c int);")
+    with pytest.raises(MigrationChanged, match=r"0003_again.*t\.c"):
+        read_scripts(tmp_path)

@@ -29,7 +29,7 @@ _CREATE = re.compile(
     r"CREATE TABLE IF NOT EXISTS (\w+) \((.*?)PRIMARY KEY \(\(([^)]*)\),?\s*([^)]*)\)\s*\)(.*)",
     re.DOTALL,
 )
-_ALTER = re.compile(r"ALTER TABLE (\w+) (ADD|DROP) (?:IF (?:NOT )?EXISTS )?(\w+)\s*(\w*)")
+_ALTER = re.compile(r"ALTER TABLE (\w+) (ADD|DROP) (?:IF (?:NOT )?EXISTS )?(\w+)\s*(.*)")
 
 
 def kind_of(column: Any) -> Kind:
