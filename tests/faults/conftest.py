@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -27,7 +28,7 @@ from tests.integration.conftest import replica as replica  # noqa: PLC0414 - a f
 RESULTS = pytest.StashKey[Results]()
 TRIAL = pytest.StashKey[Trial]()
 BEGAN = pytest.StashKey[float]()
-RAN = pytest.StashKey[bool]()
+CASES = pytest.StashKey[Counter[str]]()  # of each row
 
 
 def row_of(item: pytest.Item) -> str | None:
@@ -35,6 +36,7 @@ def row_of(item: pytest.Item) -> str | None:
     return None if mark is None else str(mark.args[0])
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep the rows that were asked for and have not passed on this commit, in their order."""
     try:
@@ -45,6 +47,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     rows = sorted((item for item in items if row_of(item)), key=lambda i: order[row_of(i) or ""])
     if not rows:
         return
+    config.stash[CASES] = Counter(row_of(item) or "" for item in rows)
     config.stash[RESULTS] = results = Results(code_commit())
     fresh = config.getoption("--fresh")
     kept = [
@@ -97,7 +100,6 @@ def pytest_runtest_makereport(
     report = yield
     name = row_of(item)
     if name is not None and (call.when == "call" or (call.when == "setup" and not report.passed)):
-        item.config.stash[RAN] = True
         item.config.stash[RESULTS].add(_case(item, name, report))
     return report
 
@@ -115,6 +117,7 @@ def _case(item: pytest.Item, name: str, report: pytest.TestReport) -> Case:
         seed=trial.seed,
         commit=item.config.stash[RESULTS].commit,
         at=now(),
+        of=item.config.stash[CASES][name],
         recovery_s=trial.recovery_s,
         resurrected=trial.resurrected,
         evidence=trial.evidence,

@@ -24,7 +24,7 @@ PASSED, FAILED, NOT_INJECTABLE = "passed", "failed", "not-injectable"
 
 @dataclass(kw_only=True)
 class Case:
-    """One run of one row's test (a parametrized row has several)."""
+    """One run of one row's test. A parametrized row has several cases, `of` in all."""
 
     row: str
     case: str
@@ -33,6 +33,7 @@ class Case:
     seed: int
     commit: str
     at: str
+    of: int = 1
     reason: str = ""
     recovery_s: float | None = None
     missing: int | None = None
@@ -87,13 +88,12 @@ class Results:
 
 
 def newest(folder: Path = FOLDER) -> dict[str, Case]:
-    """The newest result of every case, of whatever commit."""
-    found: dict[str, Case] = {}
-    for path in folder.glob("*.json"):
-        for name, case in _load(path).items():
-            if name not in found or found[name].at < case.at:
-                found[name] = case
-    return found
+    """Of each row all cases of the commit at which it ran last."""
+    cases = [case for path in folder.glob("*.json") for case in _load(path).values()]
+    last: dict[str, Case] = {}
+    for case in sorted(cases, key=lambda each: each.at):
+        last[case.row] = case
+    return {case.case: case for case in cases if case.commit == last[case.row].commit}
 
 
 def _load(path: Path) -> dict[str, Case]:

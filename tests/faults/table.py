@@ -16,6 +16,11 @@ DOCUMENT = PROJECT_ROOT / "docs" / "faults.md"
 BEGIN, END = "<!-- {part}: written by make -->", "<!-- end of {part} -->"
 NO_TEST = "no test yet"
 PIPED_WIDTH = 160
+COUNTED = ("s", "recovery, s", "rows", "missing", "extra", "different", "stale")
+HEAD = (
+    *("row", "fault", "must hold", "result", *COUNTED),
+    *("what it showed", "evidence", "commit"),
+)
 
 
 @dataclass(frozen=True)
@@ -27,8 +32,10 @@ class Line:
 
     @property
     def status(self) -> str:
-        """The worst of its cases; `not run` where there is none."""
+        """The worst of its cases, of which all must have run."""
         seen = {case.status for case in self.cases}
+        if seen == {PASSED} and len(self.cases) < max(case.of for case in self.cases):
+            return "partly run"
         return next((each for each in (FAILED, NOT_INJECTABLE, PASSED) if each in seen), "not run")
 
     @property
@@ -104,28 +111,25 @@ def show(shown: Sequence[Line], title: str) -> None:
 def markdown(shown: Sequence[Line]) -> str:
     """The table of docs/faults.md."""
     passed = sum(line.status == PASSED for line in shown)
-    head = "row fault injection invariant|result s|recovery, s|rows missing extra different stale"
-    names = [name for part in head.split("|") for name in _names(part)]
     text = [
         f"{passed} of {len(shown)} rows hold.",
         "",
-        f"| {' | '.join((*names, 'what it showed', 'evidence', 'commit'))} |",
-        f"| {' | '.join('---' for _ in range(len(names) + 3))} |",
+        f"| {' | '.join(HEAD)} |",
+        f"| {' | '.join('---:' if name in COUNTED else '---' for name in HEAD)} |",
     ]
     for line in shown:
         budget = f" ({line.row.budget})" if line.row.budget else ""
         cells = (
-            *(line.row.id, line.row.fault, line.row.injection, line.row.invariant + budget),
-            *(line.status, f"{line.seconds:.0f}", line.recovery),
+            line.row.id,
+            f"{line.row.fault}: {line.row.injection}",
+            line.row.invariant + budget,
+            line.status,
+            *(f"{line.seconds:.0f}" if line.cases else "", line.recovery),
             *(line.total(n) for n in ("rows", "missing", "extra", "different", "resurrected")),
             *(line.remark, line.evidence, f"{line.commits} {line.day}".strip()),
         )
         text.append(f"| {' | '.join(_cell(cell) for cell in cells)} |")
     return "\n".join(text) + "\n"
-
-
-def _names(part: str) -> list[str]:
-    return [part] if part.startswith("recovery") else part.split(" ")
 
 
 def _cell(text: str) -> str:

@@ -74,7 +74,7 @@ def test_rows_are_chosen_by_id_or_letter() -> None:
 
 
 def test_results_of_two_runs_are_kept_together(tmp_path: Path) -> None:
-    """By commit; the newest of a case counts for the document."""
+    """By commit; the document shows of each row the cases of the commit at which it ran last."""
     Results("abc", tmp_path).add(CASE)
     Results("abc", tmp_path).add(replace(CASE, case="test_a01_y", status="failed"))
     again = Results("abc", tmp_path)
@@ -82,7 +82,9 @@ def test_results_of_two_runs_are_kept_together(tmp_path: Path) -> None:
     assert not again.passed("test_a01_y")
     later = replace(CASE, commit="def", status="failed", at="2026-11-21T02:00:00+00:00")
     Results("def", tmp_path).add(later)
-    assert newest(tmp_path)["test_a01_x"].commit == "def"
+    shown = newest(tmp_path)
+    assert list(shown) == ["test_a01_x"]
+    assert shown["test_a01_x"].commit == "def"
 
 
 def test_every_row_stands_in_the_document_also_without_a_result() -> None:
@@ -93,6 +95,12 @@ def test_every_row_stands_in_the_document_also_without_a_result() -> None:
     assert "| failed |" in rows[0]
     assert "3 rows \\| missing" in rows[0]
     assert "| not run |" in rows[1]
+
+
+def test_a_row_holds_only_when_each_of_its_cases_has_run() -> None:
+    two = {"x": replace(CASE, of=2)}
+    assert table.lines(two)[0].status == "partly run"
+    assert table.lines(two | {"y": replace(CASE, case="y", of=2)})[0].status == "passed"
 
 
 def test_one_wrong_row_fails_the_trial() -> None:
