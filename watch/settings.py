@@ -43,6 +43,9 @@ class WatchSettings(CdcSettings):
     watch_slot_raise_bytes: int = Field(
         default=4 << 30, gt=0, description="The same where max_slot_wal_keep_size has no limit"
     )
+    watch_shedding_clear_s: float = Field(
+        default=60, ge=0, description="The slot is well for so long before a stream comes back"
+    )
     watch_quarantine_raise_rows: int = Field(
         default=100, ge=0, description="Rows in quarantine within five minutes"
     )

@@ -106,9 +106,10 @@ class Rate:
 class Shedding:
     """The level, decided anew at each reading."""
 
-    def __init__(self, level: Level) -> None:
-        """`level`: where an earlier process left off."""
+    def __init__(self, level: Level, clear_after: timedelta = CLEAR_AFTER) -> None:
+        """`level`: where an earlier process left off; `clear_after`: a step's calm before it."""
         self.level = level
+        self._clear_after = clear_after
         self._rate = Rate()
         self._calm_since: datetime | None = None  # since when the present step could be cleared
 
@@ -137,7 +138,7 @@ class Shedding:
             self._calm_since = None
             return False
         self._calm_since = self._calm_since or now
-        return now - self._calm_since >= CLEAR_AFTER
+        return now - self._calm_since >= self._clear_after
 
     def _turn(self, level: int, now: datetime, reason: str) -> Level:
         if level != self.level.level:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
@@ -35,7 +35,8 @@ class SheddingCheck:
 
     def look(self, now: datetime) -> None:
         if self._shedding is None:  # where an earlier watch left off
-            self._shedding = Shedding(self._store.shedding())
+            clear_after = timedelta(seconds=self._settings.watch_shedding_clear_s)
+            self._shedding = Shedding(self._store.shedding(), clear_after)
         slot = self._store.slot(slot_name(self._settings.generation))
         before = self._shedding.level.level
         level = self._shedding.decide(reading_of(slot, self._settings, now), now)
