@@ -1,9 +1,10 @@
 """Which candidate rows truly differ, while data flows: read, fence, read, read again. Pure.
 
 A scan reads PostgreSQL at one moment and Cassandra at another, so a row that was just written looks
-different. A candidate is judged only when PostgreSQL's version of it was the same before and after:
-that version was committed before the fence, so after the fence Cassandra must hold it. A row that
-keeps changing is tried again; a true difference is never excused by it.
+different. A candidate is called different only when PostgreSQL's version of it was the same before
+and after: that version was committed before the fence, so after the fence Cassandra must hold it.
+A row that changed meanwhile is equal if Cassandra holds what PostgreSQL has now, else it is tried
+again; a true difference is never excused by it.
 """
 
 from __future__ import annotations
@@ -55,14 +56,18 @@ def settle(keys: Sequence[Row], sides: Sides, rounds: int) -> Settled:
         position = sides.fence()
         held = sides.target(pending)
         after = sides.source(pending)
-        still = [key for key in pending if before.get(key) == after.get(key)]
-        for key in still:
+        changing = []
+        for key in pending:
             version, target = after.get(key), held.get(key)
             source = None if version is None else version[0]
-            if source != target and not sides.forgotten(source, target):
+            if source == target:
+                continue
+            if before.get(key) != version:
+                changing.append(key)
+            elif not sides.forgotten(source, target):
                 settled.differences.append(Difference(kind_of(source, target), key))
                 settled.positions[key] = position
-        pending = [key for key in pending if before.get(key) != after.get(key)]
+        pending = changing
     settled.unsettled = pending
     return settled
 
