@@ -250,8 +250,10 @@ class Client:
 
     def _silence(self, status: int, until: datetime) -> None:
         self.bans.record(status, until)
-        metrics.BAN_UNTIL.set(until.timestamp())
-        metrics.BAN_STATUS.set(status)
+        longest = self.bans.current(utc_now())  # of several refused at once, not the last
+        if longest is not None:
+            metrics.BAN_UNTIL.set(longest.until.timestamp())
+            metrics.BAN_STATUS.set(longest.status)
         log.warning("no request until", until=until.isoformat(), status=status)
 
 

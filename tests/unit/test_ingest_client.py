@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from contracts.market import Price, Rejected
+from ingest import metrics
 from ingest.binance import endpoints, messages
 from ingest.binance.client import Client, Times
 from ingest.binance.rows import Parsed
@@ -147,6 +148,20 @@ def test_a_ban_ends_all_asking_at_once(ask: Ask, status: int) -> None:
     error, wire, _ = ask(GOOD)
     assert isinstance(error, Banned)
     assert wire.asked == []
+
+
+def test_the_longest_of_several_silences_is_the_one_that_is_told(tmp_path: Path) -> None:
+    """Requests that were under way together are refused one by one, each with its own time."""
+    settings = IngestSettings(state_dir=tmp_path)
+    longest = datetime.now(UTC) + timedelta(seconds=90)
+
+    async def main() -> None:
+        async with Client(settings, Exchange("binance", HOSTS), quarantine=print) as client:
+            for until in (longest, longest - timedelta(seconds=30)):
+                client._silence(418, until)
+
+    asyncio.run(main())
+    assert metrics.BAN_UNTIL._value.get() == longest.timestamp()
 
 
 def test_too_much_weight_is_a_ban_whatever_its_status(ask: Ask) -> None:
