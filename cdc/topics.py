@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Self
+from typing import Literal, Self
 
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import OffsetSpec
@@ -28,11 +28,12 @@ Positions = dict[tuple[str, int], int]  # (topic, partition) → offset
 
 @dataclass(frozen=True, kw_only=True)
 class TopicSpec:
-    """How one topic must look."""
+    """How one topic must look. `times`: whose clock stamps its messages."""
 
     name: str
     partitions: int
     retention_ms: int
+    times: Literal["CreateTime", "LogAppendTime"] = "CreateTime"
 
     def options(self) -> dict[str, object]:
         """As kafka-python's create_topics wants it."""
@@ -43,6 +44,7 @@ class TopicSpec:
                 "cleanup.policy": "delete",
                 "retention.ms": str(self.retention_ms),
                 "max.message.bytes": str(MAX_MESSAGE_BYTES),
+                "message.timestamp.type": self.times,
             },
         }
 
@@ -56,8 +58,16 @@ def topic_specs(settings: CdcSettings, data_topics: Iterable[str], prefix: str) 
     ]
     heartbeat = f"{HEARTBEAT_TOPIC_PREFIX}.{prefix}"
     specs.append(TopicSpec(name=heartbeat, partitions=1, retention_ms=MS_PER_DAY))
-    # Dead letters wait for a person: they are never aged out.
-    specs.append(TopicSpec(name=settings.dead_letter_topic, partitions=1, retention_ms=-1))
+    # Dead letters wait for a person, so they are never aged out; the broker's clock says when one
+    # was set aside, for the alarm asks the broker which are new.
+    specs.append(
+        TopicSpec(
+            name=settings.dead_letter_topic,
+            partitions=1,
+            retention_ms=-1,
+            times="LogAppendTime",
+        )
+    )
     return specs
 
 

@@ -69,6 +69,15 @@ class AlarmWitness:
             "events": self._event(alarm) is not None,
         }
 
+    def wait_quiet(self, *alarms: str, within_s: float) -> None:
+        """Wait until none of the alarms is raised: what is caused next is then news."""
+        deadline = time.monotonic() + within_s * self.patience
+        while noisy := [
+            a for a in alarms if f'tidemark_alarm{{alarm="{a}"}} 1.0' in self.metrics()
+        ]:
+            assert time.monotonic() < deadline, f"raised before anything happened: {noisy}"
+            time.sleep(0.5)
+
     def wait_cleared(self, alarm: str, within_s: float) -> None:
         """Wait until the alarm is over, in metric and webhook."""
         deadline = time.monotonic() + within_s * self.patience

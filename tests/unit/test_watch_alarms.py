@@ -108,3 +108,10 @@ def test_partitions_are_well_at_the_first_look_that_says_so() -> None:
     assert cleared is not None
     assert cleared.severity == "info"
     assert alarms.raised() == {}
+
+
+def test_every_alarm_is_raised_well_within_half_a_minute() -> None:
+    """Its patience, and the longest period of a check that looks for it."""
+    longest_period_s = 10  # of the log, twice the usual
+    late = [each.name for each in ALARMS if each.raise_after_s + longest_period_s > 30]
+    assert late == []
