@@ -125,7 +125,10 @@ class Refused(Poison):
 
 
 class HaltTable(CdcError):
-    """One table stops with an alarm; its offsets stay where they are."""
+    """One table stops with an alarm; its offsets stay where they are.
+
+    The message is the reason alone: whoever shows it says the table beside it.
+    """
 
     def __init__(self, table: str, message: str) -> None:
         super().__init__(message)
@@ -138,8 +141,7 @@ class Truncated(HaltTable):
     def __init__(self, table: str) -> None:
         super().__init__(
             table,
-            f"{table} was truncated in PostgreSQL; its replication halts; "
-            "docs/runbook.md, chapter table_halted",
+            "it was truncated in PostgreSQL; docs/runbook.md, chapter table_halted",
         )
 
 
@@ -149,7 +151,7 @@ class SchemaDrift(HaltTable):
     def __init__(self, table: str, differences: Sequence[str], revision: str) -> None:
         super().__init__(
             table,
-            f"{table}: {'; '.join(differences)} (alembic revision {revision}); "
+            f"{'; '.join(differences)} (alembic revision {revision}); "
             "docs/schema-changes.md, chapter The way on",
         )
 
@@ -160,7 +162,7 @@ class LateSnapshot(HaltTable):
     def __init__(self, table: str, generation: int) -> None:
         super().__init__(
             table,
-            f"{table}: rows of a second snapshot in generation {generation}; "
+            f"rows of a second snapshot in generation {generation}; "
             "a new snapshot needs a new generation; docs/runbook.md, chapter table_halted",
         )
 

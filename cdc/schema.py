@@ -74,7 +74,7 @@ def read(database: SourceDatabase, tables: Iterable[str]) -> Schema:
 def differences(source: Source, table: Table) -> list[str]:
     """What of a source's declared columns is not so in PostgreSQL, in words; empty where all is."""
     if not table.columns:
-        return [f"table {source.table} is gone from PostgreSQL"]
+        return ["the table is gone from PostgreSQL"]
     found = []
     for each in source.fields:
         actual = table.columns.get(each.name)

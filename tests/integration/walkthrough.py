@@ -33,6 +33,7 @@ from runtime.settings import PROJECT_ROOT
 from tests.conftest import free_ports
 from tests.integration.conftest import Replica
 from tests.integration.sinking import wait_until
+from watch.checks import halted_complaint
 from watch.probes import sink as sink_probe
 
 WALKTHROUGH = PROJECT_ROOT / "docs" / "schema-changes.md"
@@ -185,8 +186,9 @@ class Release:
             self.sink.wait(20)
 
     def halted(self) -> str:
-        """Why the sink has halted the table, '' where it has not."""
-        return sink_probe(self.replica.settings.sink_metrics_port).halted.get(TABLE, "")
+        """Why the sink has halted the table, as status and alarm say it; '' where it has not."""
+        halted = sink_probe(self.replica.settings.sink_metrics_port).halted
+        return halted_complaint({TABLE: halted[TABLE]} if TABLE in halted else {}) or ""
 
     def coins(self) -> dict[str, tuple[Any, ...]]:
         """{coin: (name, high, volume, rank)} in Cassandra at the end of the walkthrough."""

@@ -51,7 +51,7 @@ def test_what_changed_is_named_with_what_was_expected() -> None:
     ]
     assert found(rank=("int8", "bigint")) == ["column rank is bigint in PostgreSQL, not int"]
     assert found(key="symbol price") == ["its primary key is price, symbol, not symbol"]
-    assert differences(QUOTES, Table()) == ["table quotes is gone from PostgreSQL"]
+    assert differences(QUOTES, Table()) == ["the table is gone from PostgreSQL"]
 
 
 @dataclass
