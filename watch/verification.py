@@ -54,7 +54,7 @@ class Schedule:
         self._restarted = True  # also we may have been away
         self._ended_at: datetime | None = None
         self._full_at: datetime | None = None
-        self._failures = 0
+        self.failures = 0  # passes that could not be made, one after another
 
     def reads(self, reader: int | None, now: datetime) -> None:
         """Which process of PostgreSQL serves the connector now; None: none."""
@@ -72,11 +72,11 @@ class Schedule:
         """`full`, `incremental`, or None where there is nothing to do now."""
         if not self._period or self._since is None or now - self._since < self._settle:
             return None
-        if self._failures and self._ended_at is not None and now - self._ended_at < RETRY:
+        if self.failures and self._ended_at is not None and now - self._ended_at < RETRY:
             return None
         if self._full_at is None or now - self._full_at >= self._full_period:
             return "full"
-        if self._restarted or self._failures:
+        if self._restarted or self.failures:
             return "incremental"
         late = self._ended_at is None or now - self._ended_at >= self._period
         return "incremental" if late else None
@@ -87,8 +87,8 @@ class Schedule:
     def ended(self, now: datetime, *, well: bool) -> int:
         """A pass ended, `well` if it could be made; how many could not be, one after another."""
         self._ended_at = now
-        self._failures = 0 if well else self._failures + 1
-        return self._failures
+        self.failures = 0 if well else self.failures + 1
+        return self.failures
 
 
 @dataclass
@@ -117,7 +117,7 @@ class VerificationCheck:
             settle_s=settings.watch_verify_settle_s,
         )
         self._running: Running | None = None
-        self._recalled = False
+        self._recalled_at: datetime | None = None
 
     def look(self, now: datetime) -> None:
         if self._running is not None:
@@ -125,20 +125,25 @@ class VerificationCheck:
                 return
             self._end(self._running, now)
             self._running = None
-        if not self._recalled:
-            self._recall()
+        self._recall(now)
         self._schedule.reads(self._store.slot_reader(slot_name(self._settings.generation)), now)
         kind = self._schedule.due(now)
         if kind is not None:
             self._running = self._start(kind)
 
-    def _recall(self) -> None:
+    def _recall(self, now: datetime) -> None:
+        """Look at what Cassandra remembers, also of what a person has repaired meanwhile."""
+        found = self._announcer.is_raised(ALARM) and self._schedule.failures == 0
+        if self._recalled_at is not None and not (found and now - self._recalled_at >= RETRY):
+            return
         with keyspace.session(self._settings, Role.READER) as session:
             proofs = proof.recall(session)
         self._schedule.remember(proofs)
         for table, each in proofs.items():
             _publish(table, each.differences, each.through)
-        self._recalled = True
+        if found and not any(each.differences for each in proofs.values()):
+            self._announcer.look(ALARM, None, now)
+        self._recalled_at = now
 
     def _start(self, kind: str) -> Running:
         arguments = COMMAND if kind == "full" else (*COMMAND, INCREMENTAL)
@@ -171,7 +176,7 @@ class VerificationCheck:
         found = complaint_of(report)
         log.info("verified", kind=running.kind, complaint=found)
         self._announcer.look(ALARM, found, now)
-        self._recalled = False  # what is remembered now, of full passes too
+        self._recalled_at = None  # there is more to remember
 
 
 def left_of(table: Mapping[str, Any]) -> int:

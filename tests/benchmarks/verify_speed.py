@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -21,6 +22,7 @@ import time
 from collections import defaultdict
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -113,12 +115,12 @@ class _Target:
         self._free.release()
 
 
-def compare(settings: CdcSettings, way: str, until: datetime) -> dict[str, Any]:
+def compare(settings: CdcSettings, way: str, until: datetime, share: float) -> dict[str, Any]:
     """One comparison in this process."""
     with ExitStack() as stack:
         stores = _stores(settings, stack)
         span = Span(end=round(until.timestamp() * 1000))
-        comparison = Comparison(stores, HOURLY, span=span, pace=Pace(1.0), rounds=1)
+        comparison = Comparison(stores, HOURLY, span=span, pace=Pace(share), rounds=1)
         backends = _backends(stores)
         wall, here, there = time.perf_counter(), _cpu_s(), _cpu_of(backends)
         if way == "digests":
@@ -140,8 +142,15 @@ def compare(settings: CdcSettings, way: str, until: datetime) -> dict[str, Any]:
         "rows_per_s": round(report.rows / wall),
         "client_cpu_us_per_row": round(here / rows_compared * 1e6, 1),
         "postgres_cpu_us_per_row": round(there / rows_compared * 1e6, 1),
-        "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        "peak_rss_mb": _peak_mb(),
     }
+
+
+def _peak_mb() -> float:
+    """The most memory that this program ever held; of `ru_maxrss` its parent's is a part."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    (kilobytes,) = re.findall(r"VmHWM:\s+(\d+) kB", status)
+    return round(int(kilobytes) / 1024, 1)
 
 
 def _sorted_day(selection: Any) -> str:
@@ -202,12 +211,16 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--keep", action="store_true", help="use the rows of an earlier run")
     parser.add_argument("--way", choices=("digests", "rows"), help=argparse.SUPPRESS)
-    parser.add_argument("--until", type=datetime.fromisoformat, help=argparse.SUPPRESS)
+    parser.add_argument("--until", type=datetime.fromisoformat, default=DAY + timedelta(days=1))
+    parser.add_argument("--share", type=float, default=1.0, help="of the time that is worked")
+    parser.add_argument("--again", action="store_true", help="without an end")
     options = parser.parse_args()
     os.environ |= environment()
-    if options.way:
-        print(json.dumps(compare(CdcSettings(), options.way, options.until)))  # noqa: T201 - its output
-        return
+    while options.way:
+        found = compare(CdcSettings(), options.way, options.until, options.share)
+        print(json.dumps(found))  # noqa: T201 - its output
+        if not options.again:
+            return
     if not options.keep:
         _make(CdcSettings())
     for rows in options.rows:

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from cdc import keyspace
+from cdc.connector import ConnectClient
 from cdc.verification import Scope, TableReport, verify
 from cdc.verification.proof import recall
 from cdc.verification.retention import NotProved, drop_day
-from contracts.naming import Role
+from contracts.naming import Role, slot_name
 from tests.integration.conftest import Replica
+from watch.announcer import Announcer
+from watch.settings import WatchSettings
+from watch.store import Store
+from watch.verification import VerificationCheck
 
 pytestmark = pytest.mark.integration
 
@@ -197,3 +203,67 @@ def test_a_day_is_dropped_only_after_it_was_proved(flowing: Replica) -> None:
         datetime(day.year, day.month, day.day, tzinfo=UTC),
     )
     assert kept[0][0] == 9
+
+
+class Told:
+    """An announcer that keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.complaints: list[str | None] = []
+
+    def look(self, alarm: str, complaint: str | None, _now: datetime) -> None:
+        assert alarm == "verification"
+        self.complaints.append(complaint)
+
+    def is_raised(self, _alarm: str) -> bool:
+        return bool(self.complaints) and self.complaints[-1] is not None
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 90
+    while not holds():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.2)
+
+
+def test_the_watch_verifies_after_each_restart_of_the_connector(
+    flowing: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By itself, in a process of its own; what differs is an alarm, over once it is repaired."""
+    for name, value in (flowing.stack.env | flowing.variables).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("TIDEMARK_VERIFY_SHARE", "1")
+    settings = WatchSettings()
+    told = Told()
+    check = VerificationCheck(settings, Store(settings), cast("Announcer", told))
+    clock = datetime.now(UTC)
+
+    def passes() -> None:
+        nonlocal clock
+        before = len(told.complaints)
+        check.look(clock)
+        clock += timedelta(seconds=settings.watch_verify_settle_s)
+
+        def judged() -> bool:
+            check.look(clock)
+            return len(told.complaints) > before
+
+        _until(judged)
+
+    passes()
+    assert told.complaints == [None]
+    check.look(clock + timedelta(minutes=5))
+    assert told.complaints == [None], "nothing was restarted, and the hour is not over"
+    _lose(flowing, "DELETE FROM instruments WHERE symbol = 'S51'")
+    with ConnectClient(flowing.settings) as connect:
+        reader = Store(settings).slot_reader(slot_name(settings.generation))
+        connect.restart_task(0)
+    _until(
+        lambda: Store(settings).slot_reader(slot_name(settings.generation)) not in {reader, None}
+    )
+    passes()
+    assert told.complaints[1:] == ["Cassandra differs from PostgreSQL in 1 rows of instruments"]
+    assert all(each.clean for each in _run(flowing, "instruments", repair=True).values())
+    check.look(clock)
+    check.look(clock + timedelta(minutes=2))
+    assert told.complaints[-1] is None
