@@ -66,16 +66,35 @@ def resync(settings: CdcSettings, tell: Tell, *, sweep_anyway: bool = False) -> 
     FenceTimeout, Unreachable, AccessDenied, SchemaMismatch. After each of them it may be run again.
     """
     with ExitStack() as stack:
-        source = stack.enter_context(SourceDatabase(settings))
-        session = stack.enter_context(keyspace.session(settings, Role.SINK))
-        topics = stack.enter_context(Topics(settings))
-        keyspace.check_migrated(session)
-        if not source.query(LOCK)[0][0]:
-            raise ResyncRefused("another `tidemark resync` is at work")
+        source, session, topics = _open(settings, stack)
         new, continued = _choose(settings, source, session, topics)
         connect = stack.enter_context(ConnectClient(new))
         run = _Run(Parts(new, source, connect, session), topics, tell)
         return run.all(continued=continued, sweep_anyway=sweep_anyway)
+
+
+def finish(settings: CdcSettings) -> list[Swept]:
+    """Sweep a generation that no `resync` began: ghosts, where its first snapshot was aborted.
+
+    Waits until its snapshot is complete and applied. ResyncRefused while a resync is at work; the
+    other errors as of `resync`.
+    """
+    with ExitStack() as stack:
+        source, session, topics = _open(settings, stack)
+        connect = stack.enter_context(ConnectClient(settings))
+        run = _Run(Parts(settings, source, connect, session), topics, lambda *_: None)
+        return run.finish(sweep_anyway=False)[1]
+
+
+def _open(settings: CdcSettings, stack: ExitStack) -> tuple[SourceDatabase, Any, Topics]:
+    """Everything that is needed, and the lock that keeps others out; `stack` closes it."""
+    source = stack.enter_context(SourceDatabase(settings))
+    session = stack.enter_context(keyspace.session(settings, Role.SINK))
+    topics = stack.enter_context(Topics(settings))
+    keyspace.check_migrated(session)
+    if not source.query(LOCK)[0][0]:
+        raise ResyncRefused("another `tidemark resync` is at work")
+    return source, session, topics
 
 
 def _choose(
@@ -141,11 +160,7 @@ class _Run:
         """Go through the stages."""
         self._stage("connector", self._begin)
         retired = self._stage("retire", self._retire)
-        self._stage("snapshot", self._await_snapshot)
-        self._stage("apply", self._await_sink)
-        snapshot_lsn = _snapshot_lsn(state.recall(self._parts.session)[self._generation])
-        tables = self._stage("sweep", lambda: self._sweep(snapshot_lsn, anyway=sweep_anyway))
-        state.complete_sweep(self._parts.session, self._generation)
+        snapshot_lsn, tables = self.finish(sweep_anyway=sweep_anyway)
         if kept := [each for each in map(_slot, self._older) if each in self._parts.source.slots()]:
             raise SlotKept(kept)
         return Resynced(
@@ -156,6 +171,16 @@ class _Run:
             tables=tables,
             seconds=self._seconds,
         )
+
+    def finish(self, *, sweep_anyway: bool) -> tuple[int, list[Swept]]:
+        """The stages behind the snapshot's beginning; its LSN, and what was swept."""
+        session = self._parts.session
+        self._stage("snapshot", self._await_snapshot)
+        self._stage("apply", self._await_sink)
+        snapshot_lsn = _snapshot_lsn(state.recall(session)[self._generation])
+        tables = self._stage("sweep", lambda: self._sweep(snapshot_lsn, anyway=sweep_anyway))
+        state.complete_sweep(session, self._generation)
+        return snapshot_lsn, tables
 
     def _stage(self, name: str, work: Callable[[], Any]) -> Any:
         self._tell(name, 0, 0)

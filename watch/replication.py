@@ -47,7 +47,7 @@ class ReplicationCheck:
         self._settings = settings
         self._announcer = announcer
         self._on_newer = on_newer
-        self._idle: Slot | None = None  # as it stood while Connect was away
+        self._idle: Slot | None = None  # as it stood while no connector was there
         self._open = ExitStack()
         self._parts: tuple[SourceDatabase, ConnectClient, Any] | None = None
 
@@ -73,21 +73,20 @@ class ReplicationCheck:
             self._on_newer()
             return
         slot = source.slot(slot_name(self._settings.generation))
-        try:
-            absent = connect.status() is None
-        except Unreachable:
-            self._look_without_connect(slot, now)
+        if not _knows_its_connector(connect):
+            self._look_at_idle(slot, now)
             return
         self.period_s, self._idle = PERIOD_S, None
-        if absent:
-            return  # `task_failed` says so; what it had stored cannot be seen
         found = preflight.of_generation(preflight.gather(self._settings, source, connect, session))
         if found:
             self._refuse(connect, found[0])
         self._announcer.look(ALARM, found[0].message if found else None, now)
 
-    def _look_without_connect(self, slot: Slot | None, now: datetime) -> None:
-        """No task can run: a slot that moves all the same was advanced by somebody else."""
+    def _look_at_idle(self, slot: Slot | None, now: datetime) -> None:
+        """No task can run: a slot that moves all the same was advanced by somebody else.
+
+        What the connector has stored cannot be seen meanwhile.
+        """
         self.period_s = HASTE_S
         before, self._idle = self._idle, slot if slot is not None and not slot.active else None
         if before is None or self._idle is None:
@@ -113,3 +112,11 @@ class ReplicationCheck:
         with keyspace.session(self._settings, Role.SINK) as session:
             state.break_generation(session, self._settings.generation, why)
         log.error("the generation is broken", reason=why)
+
+
+def _knows_its_connector(connect: ConnectClient) -> bool:
+    """False while Connect is away, or has not read its own topics yet."""
+    try:
+        return connect.status() is not None
+    except Unreachable:
+        return False

@@ -35,6 +35,7 @@ from watch.restarts import Backoff
 from watch.settings import WatchSettings
 from watch.slot_guard import SheddingCheck
 from watch.store import Store
+from watch.sweeping import SweepCheck
 from watch.verification import VerificationCheck
 from watch.webhook import Webhook
 
@@ -99,6 +100,7 @@ def checks(
         ExchangeCheck(settings, announcer),
         SinkCheck(settings, announcer),
         VerificationCheck(settings, store, announcer),
+        SweepCheck(settings),
         WebhookCheck(settings, webhook, announcer),
     )
 
