@@ -59,7 +59,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in kept:
         limit_s = ROWS[row_of(item) or ""].limit_s * config.getoption("--patience")
         item.add_marker(pytest.mark.timeout(limit_s), append=False)
-    items[:] = [item for item in items if not row_of(item)] + kept
+    others = [] if config.getoption("--rows") else [item for item in items if not row_of(item)]
+    items[:] = kept + others
 
 
 def case_of(item: pytest.Item) -> str:

@@ -71,7 +71,7 @@ def test_c10_poison(log: CraftedLog, trial: Trial) -> None:
     mixed = [replace(event, partition=trial.random.randrange(4)) for event in mixed]
     log.produce(mixed)
     with log.sink():
-        log.wait_applied(120)
+        log.wait_applied(250)
     trial.happened(f"{len(bad)} events that can never be applied, {HUGE} of 5 MB")
     letters = log.dead_letters(len(bad), timeout_s=120)
     place = {offset: event.value for offset, event in offsets(mixed).items()}
