@@ -13,7 +13,8 @@ pass was put up was in Cassandra, value for value, and nothing else was, without
 - Rows of tables without hours are current state: T is the time of the last fence at which all
   were equal.
 
-A row is written USING TIMESTAMP its fence's position: the later fence's word stays, whoever writes.
+A row is written USING TIMESTAMP the log's position at that moment: the later word stays, whatever
+the clocks say.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cdc.fence import Passed
-from cdc.position import LSN_STEP, Phase, write_timestamp
 from cdc.times import MS_PER_HOUR
 from cdc.verification.span import EPOCH, FIRST, Span
 from cdc.verification.target import speaking
@@ -65,29 +65,50 @@ class Pass:
 
 
 def proved(known: Proof, made: Pass) -> Proof:
-    """What is known of a table after one more pass over it."""
-    full = not made.hourly or (made.span.start <= FIRST and made.span.end >= ms_of(made.fence_at))
+    """What is known of a table after one more pass over it.
+
+    A pass whose fence is older than what is known (a long one, overtaken by a short one) takes
+    back what it found to differ, and advances nothing.
+    """
+    overtaken = known.at is not None and made.fence_at < known.at
+    if made.hourly:
+        through = _through_hours(known.through, made, advances=not overtaken)
+    else:
+        through = known.through if made.differences or overtaken else made.fence_at
+    anew = not overtaken and _covers_all_that_is_open(known, made)
     return Proof(
-        through=_through_hours(known.through, made) if made.hourly else _through_state(known, made),
-        at=made.fence_at,
-        differences=made.differences,
-        full_pass_at=made.fence_at if full else known.full_pass_at,
+        through=through,
+        at=known.at if overtaken else made.fence_at,
+        differences=made.differences if anew else max(known.differences, made.differences),
+        full_pass_at=made.fence_at if _is_full(made) and not overtaken else known.full_pass_at,
     )
 
 
-def _through_state(known: Proof, made: Pass) -> datetime | None:
-    return known.through if made.differences else made.fence_at
+def _is_full(made: Pass) -> bool:
+    return not made.hourly or (made.span.start <= FIRST and _is_open(made))
 
 
-def _through_hours(known: datetime | None, made: Pass) -> datetime | None:
+def _is_open(made: Pass) -> bool:
+    return made.span.end >= ms_of(made.fence_at)
+
+
+def _covers_all_that_is_open(known: Proof, made: Pass) -> bool:
+    """Whether the pass has looked at everything that was not proved before."""
+    return _is_full(made) or (_is_contiguous(known.through, made) and _is_open(made))
+
+
+def _is_contiguous(known: datetime | None, made: Pass) -> bool:
+    return made.span.start <= FIRST or (known is not None and made.span.start <= ms_of(known))
+
+
+def _through_hours(known: datetime | None, made: Pass, *, advances: bool) -> datetime | None:
     reach = min(ms_of(made.fence_at - LATE), made.span.end)
     if made.first_bad_ms is not None:
         reach = min(reach, made.first_bad_ms)
     reached = _hour(reach)
     if known is not None and made.first_bad_ms is not None:
         known = min(known, reached)
-    contiguous = made.span.start <= FIRST or (known is not None and made.span.start <= ms_of(known))
-    if not contiguous:
+    if not advances or not _is_contiguous(known, made):
         return known
     return reached if known is None else max(known, reached)
 
@@ -119,10 +140,8 @@ def recall(session: Session) -> dict[str, Proof]:
         }
 
 
-def remember(session: Session, generation: int, fence: Passed, proofs: Mapping[str, Proof]) -> None:
-    """Keep what was proved at a fence; `session` of Role.SINK."""
-    position = fence.lsn - fence.lsn % LSN_STEP
-    timestamp = write_timestamp(generation, Phase.STREAM, position, 0)
+def remember(session: Session, timestamp: int, fence: Passed, proofs: Mapping[str, Proof]) -> None:
+    """Keep what was proved at a fence, at a write timestamp; `session` of Role.SINK."""
     with speaking():
         for table, proof in proofs.items():
             session.execute(

@@ -83,7 +83,7 @@ class Repair:
 
     def _remove(self, extra: list[tuple[Row, int]]) -> None:
         bound = [
-            (self._before(position), *self._comparison.partitioner.whole_key(key))
+            (before(self._generation, position), *self._comparison.partitioner.whole_key(key))
             for key, position in extra
         ]
         with speaking():
@@ -93,7 +93,7 @@ class Repair:
             for result in results:
                 _ = result.result_or_exc
 
-    def _before(self, position: int) -> int:
-        """The write timestamp of a position of the stream, before any change at it."""
-        whole = position - position % LSN_STEP
-        return write_timestamp(self._generation, Phase.STREAM, whole, 0)
+
+def before(generation: int, position: int) -> int:
+    """The write timestamp of a position of the stream, before any change at it."""
+    return write_timestamp(generation, Phase.STREAM, position - position % LSN_STEP, 0)

@@ -9,12 +9,12 @@ from datetime import datetime
 
 from cassandra.cluster import Session
 
-from cdc import keyspace, state
+from cdc import keyspace
 from cdc.connector import ConnectClient
-from cdc.fence import Fence, Passed
+from cdc.fence import Passed, fence_of
 from cdc.healing import Healer
 from cdc.mapping import Route
-from cdc.routes import ROUTES, SOURCES
+from cdc.routes import ROUTES
 from cdc.settings import CdcSettings
 from cdc.source import SourceDatabase
 from cdc.topics import Topics
@@ -24,10 +24,10 @@ from cdc.verification.pace import Pace
 from cdc.verification.pages import PageHandler
 from cdc.verification.proof import NOTHING, Pass, Proof
 from cdc.verification.recheck import Settled
-from cdc.verification.repair import Repair
+from cdc.verification.repair import Repair, before
 from cdc.verification.report import Report, TableReport
 from cdc.verification.span import Span
-from contracts.naming import Role, topic_of
+from contracts.naming import Role
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,9 +123,10 @@ class Verification:
             differences=report.left + report.unsettled,
             first_bad_ms=report.first_bad_ms,
         )
+        timestamp = before(self._settings.generation, self._stores.source.insert_lsn())
         newest = proof.recall(self._stores.session).get(route.table, NOTHING)
         proved = proof.proved(newest, made)
-        proof.remember(self._sink, self._settings.generation, fence, {route.table: proved})
+        proof.remember(self._sink, timestamp, fence, {route.table: proved})
         report.verified_through = proved.through
         return report
 
@@ -150,22 +151,10 @@ def open_stores(settings: CdcSettings, stack: ExitStack) -> Stores:
     pages.client_protocol_handler = PageHandler
     connect = stack.enter_context(ConnectClient(settings))
     topics = stack.enter_context(Topics(settings))
-    names = [topic_of(each.table, settings.generation) for each in SOURCES]
-
-    def commit_lsn() -> int | None:
-        stored = connect.offsets()
-        return None if stored is None else stored.lsn_commit
-
     return Stores(
         reader=stack.enter_context(SourceDatabase(settings)),
         source=source,
         session=session,
         pages=pages,
-        fence=Fence(
-            source=source,
-            commit_lsn=commit_lsn,
-            watermarks=lambda: topics.end_offsets(names),
-            acknowledged=lambda: state.positions(session, settings.sink_group),
-            timeout_s=settings.fence_timeout_s,
-        ),
+        fence=fence_of(settings, source, connect, topics, session),
     )

@@ -77,6 +77,24 @@ def test_tables_without_hours_are_proved_as_of_the_fence() -> None:
     assert (later.through, later.at, later.differences) == (NOON, NOON + HOUR, 2)
 
 
+def test_a_long_pass_that_was_overtaken_takes_back_but_advances_nothing() -> None:
+    """A later fence found a difference in an hour that the long pass had found equal before."""
+    long_ago = NOON - 4 * HOUR
+    known = Proof(through=NOON - 9 * HOUR, at=NOON, differences=3)
+    overtaken = proved(known, hourly(at=long_ago))
+    assert (overtaken.through, overtaken.at, overtaken.differences) == (known.through, NOON, 3)
+    bad = proved(known, hourly(at=long_ago, first_bad=NOON - 20 * HOUR))
+    assert (bad.through, bad.differences) == (NOON - 20 * HOUR, 3)
+
+
+def test_what_differs_is_forgotten_only_by_a_pass_that_looked_there() -> None:
+    known = Proof(through=NOON - 9 * HOUR, at=NOON - HOUR, differences=3)
+    assert proved(known, hourly(NOON - 2 * HOUR)).differences == 3
+    assert proved(known, hourly(None, NOON - 10 * HOUR)).differences == 3
+    assert proved(known, hourly(NOON - 9 * HOUR)).differences == 0
+    assert proved(known, hourly()).differences == 0
+
+
 PASSES = st.lists(
     st.tuples(st.integers(-1, 30), st.integers(1, 30), st.integers(-1, 30)), max_size=12
 )
