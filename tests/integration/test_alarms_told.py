@@ -83,7 +83,7 @@ def test_what_stops_in_the_sink_is_told_everywhere_within_30_s(watched: Watched)
         log.produce([Event("instruments", b"{}", b"junk"), Event("gaps", None, truncate.value)])
         texts = watched.witness.wait_told(began, "dead_letters", "table_halted")
         assert "1 new within five minutes" in texts["dead_letters"]
-        assert "gaps was truncated in PostgreSQL" in texts["table_halted"]
+        assert "gaps: it was truncated in PostgreSQL" in texts["table_halted"]
         log.delete_dead_letter_topic()
         began = time.monotonic()
         log.produce([Event("instruments", b"{}", b"more junk")])
