@@ -257,6 +257,9 @@ class ConnectClient:
                 break
             time.sleep(POLL_S)
         if answer.status_code == httpx.codes.NOT_FOUND:
+            if not answer.headers.get("content-type", "").startswith("application/json"):
+                # until the worker has started, its web server knows none of its own paths
+                raise self._unreachable("its worker is starting")
             return None
         if answer.is_server_error:
             raise self._unreachable(_message(answer))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import httpx
@@ -77,7 +76,9 @@ class Connect:
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.requests.append((request.method, request.url.path))
         code, body = self.answers.pop(0)
-        return httpx.Response(code, content=b"" if body is None else json.dumps(body).encode())
+        if isinstance(body, str):
+            return httpx.Response(code, html=body)
+        return httpx.Response(code) if body is None else httpx.Response(code, json=body)
 
 
 def _client(tmp_path: Path, connect: Connect) -> ConnectClient:
@@ -137,3 +138,17 @@ def test_an_absent_connect_is_told_with_its_address(tmp_path: Path) -> None:
     client = ConnectClient(CdcSettings(state_dir=tmp_path, connect_url="http://127.0.0.1:9"))
     with pytest.raises(Unreachable, match=r"127\.0\.0\.1:9 does not answer"):
         client.status()
+
+
+def test_what_connect_does_not_have_is_none(tmp_path: Path) -> None:
+    """It says so in JSON."""
+    connect = Connect((404, {"error_code": 404, "message": "Connector tidemark-g1 not found"}))
+    assert _client(tmp_path, connect).offsets() is None
+
+
+def test_a_worker_that_starts_is_not_taken_for_one_without_connectors(tmp_path: Path) -> None:
+    """For some seconds its web server answers 404 to everything, in HTML: offsets are not gone."""
+    page = "<html><title>Error 404 Not Found</title></html>"
+    with pytest.raises(Unreachable, match="its worker is starting"):
+        _client(tmp_path, Connect((404, page))).offsets()
+    assert not _client(tmp_path, Connect((404, page))).ready()
