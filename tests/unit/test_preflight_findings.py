@@ -107,6 +107,12 @@ def test_what_is_safe_may_start(facts: Facts) -> None:
             "generation 3",
         ),
         (replace(HEALTHY, offsets=None), "offsets_missing", "generation 3"),
+        (replace(HEALTHY, remembered={}), "generation_forgotten", "generation 3"),
+        (
+            replace(HEALTHY, remembered={2: replace(KNOWN, broken="it was advanced")}),
+            "broken",
+            "it was advanced; `tidemark resync` takes a new snapshot, in generation 3",
+        ),
         (
             replace(HEALTHY, server=replace(HEALTHY.server, wal_level="replica")),
             "wal_level",
