@@ -71,14 +71,21 @@ FROM generate_series(1, 5) i;
 
 
 @pytest.fixture(scope="module")
-def flowing(replica: Replica) -> Iterator[Replica]:
-    """Rows of every table in PostgreSQL, some before the snapshot; connector and sink."""
+def sink(replica: Replica) -> Iterator[subprocess.Popen[bytes]]:
+    """The process of the sink, behind rows of every table; some are older than the snapshot."""
     replica.sql(BEFORE_THE_SNAPSHOT)
     applied = replica.tidemark("connector", "apply")
     assert applied.returncode == 0, applied.stderr
     replica.sql(BEHIND_THE_SNAPSHOT)
-    with replica.sink():
-        yield replica
+    with replica.sink() as process:
+        yield process
+
+
+@pytest.fixture
+def flowing(replica: Replica, sink: subprocess.Popen[bytes]) -> Replica:
+    """Connector and sink carry what PostgreSQL gets."""
+    assert sink.poll() is None
+    return replica
 
 
 def _verify(replica: Replica, *tables: str) -> dict[str, Any]:
@@ -121,7 +128,7 @@ def test_another_spelling_of_a_number_is_equal(flowing: Replica) -> None:
     """Digests differ then, and rows decide."""
     flowing.cql(
         f"UPDATE prices_by_day USING TIMESTAMP {ALWAYS} SET price = ? WHERE venue = 'spelt' "
-        "AND symbol = 'S' AND day = floor(?, 1d) AND observed_at = ?",
+        "AND symbol = 'S' AND day = floor((timestamp)?, 1d) AND observed_at = ?",
         Decimal("1.00"),
         *_insert_price(flowing, "spelt", 1),
     )
@@ -248,17 +255,16 @@ def test_rows_that_change_all_the_while_are_no_false_alarm(flowing: Replica) -> 
     assert writes > 3
 
 
-def test_a_stuck_sink_is_named_instead_of_called_different(replica: Replica) -> None:
+def test_a_stuck_sink_is_named_instead_of_called_different(
+    flowing: Replica, sink: subprocess.Popen[bytes]
+) -> None:
     """What is late is not lost: the fence says who is behind."""
-    with replica.sink() as sink:
-        assert _verify(replica, "instruments")["instruments"]["clean"]
-        sink.send_signal(signal.SIGSTOP)
-        try:
-            done: subprocess.CompletedProcess[str] = replica.tidemark(
-                "verify", "instruments", TIDEMARK_FENCE_TIMEOUT_S="4"
-            )
-        finally:
-            sink.send_signal(signal.SIGCONT)
+    assert _verify(flowing, "instruments")["instruments"]["clean"]
+    sink.send_signal(signal.SIGSTOP)
+    try:
+        done = flowing.tidemark("verify", "instruments", TIDEMARK_FENCE_TIMEOUT_S="4")
+    finally:
+        sink.send_signal(signal.SIGCONT)
     assert done.returncode == 1
     assert "the sink did not reach the fence within 4 s" in done.stderr
 
