@@ -1,8 +1,8 @@
 """Whether what the connector continues is what its generation began on: the preflight, at run time.
 
 Connect starts its connectors by itself after a crash, with nobody looking before; and Debezium does
-not notice a slot that was advanced. So this looks every second, and faster than Connect can
-start while it is away: at the cluster, the slot and the stored offsets, and at a slot that
+not notice a slot that was advanced. So this looks every two seconds, and faster than Connect
+can start while it is away: at the cluster, the slot and the stored offsets, and at a slot that
 moves though nobody reads it. What would lose or shadow rows stops the connector at once and raises
 `replication_refused`. An advanced slot leaves no trace once the connector has read on, so
 `cdc_state` keeps it: only a new generation heals it (docs/decisions, preflight at run time).
@@ -31,7 +31,7 @@ from watch.settings import WatchSettings
 log = structlog.get_logger(__name__)
 
 ALARM: Final = "replication_refused"
-PERIOD_S: Final = 1.0
+PERIOD_S: Final = 2.0  # Connect logs each question
 HASTE_S: Final = 0.25  # Connect answers a second or more before its tasks read the slot
 
 
