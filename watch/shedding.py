@@ -42,6 +42,9 @@ ALARMING_SHARE: Final = 0.25  # below it no rate is a reason: the slot of a busy
 CLEAR_AFTER: Final = timedelta(seconds=60)
 RATE_OVER: Final = timedelta(seconds=60)
 RATE_FROM: Final = timedelta(seconds=10)  # of a shorter time it says nothing
+STILL_FOR: Final = timedelta(seconds=30)
+"""A slot that is read gives WAL free each few seconds, and what it retains is a saw-tooth: its rate
+counts only once nothing was given free for so long."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,12 +80,16 @@ class Level:
 
 
 class Rate:
-    """Growth of what is retained, over the last minute."""
+    """Growth of what is retained, over the last minute, while nobody reads the slot."""
 
     def __init__(self) -> None:
         self._seen: deque[Reading] = deque()
+        self._still_since: datetime | None = None
 
     def observe(self, reading: Reading) -> None:
+        if self._still_since is None or reading.retained < self._seen[-1].retained:
+            self._still_since = reading.at
+            self._seen.clear()
         self._seen.append(reading)
         while reading.at - self._seen[0].at > RATE_OVER:
             self._seen.popleft()
@@ -94,7 +101,7 @@ class Rate:
 
     def time_left_s(self) -> float | None:
         """Seconds until the limit at this rate; None where it is unknown or nothing grows."""
-        if not self._seen:
+        if self._still_since is None or self._seen[-1].at - self._still_since < STILL_FOR:
             return None
         first, last = self._seen[0], self._seen[-1]
         grown, took = last.retained - first.retained, last.at - first.at

@@ -60,12 +60,18 @@ def test_share_of_the_limit_asks_for_its_level_a_step_a_round(share: float, leve
 
 
 def test_near_limit_at_the_present_rate_raises_before_the_share_does() -> None:
-    """1 % in five seconds: at 26 % the rest lasts six minutes, so two steps go at once."""
+    """1 % in five seconds: at 26 % the rest lasts six minutes, which asks for two steps."""
     decided = shedding()
-    seen = levels(decided, [reading(5 * n, 0.22 + 0.01 * n) for n in range(8)])
-    assert seen[:3] == [0, 0, 0]
+    seen = levels(decided, [reading(5 * n, 0.20 + 0.01 * n) for n in range(12)])
+    assert seen[:6] == [0] * 6
     assert max(seen) == 2
     assert "min at this rate" in decided.level.reason
+
+
+def test_saw_tooth_of_a_slot_that_is_read_is_no_growth() -> None:
+    """Up by 8 % in twenty seconds, and down again as Debezium confirms: nothing is shed."""
+    saw = [reading(5 * n, 0.26 + 0.02 * (n % 5)) for n in range(60)]
+    assert set(levels(shedding(), saw)) == {0}
 
 
 def test_fast_growth_of_a_small_backlog_is_no_reason() -> None:
