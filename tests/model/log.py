@@ -18,7 +18,7 @@ from tests.model.choices import Choices
 from tests.model.postgres import Change, Commit, Row
 
 MOST_RESTARTS = 3
-ONE_UNDECODABLE_IN = 41
+ONE_UNDECODABLE_IN = 15
 
 
 @dataclass(slots=True)
