@@ -137,13 +137,13 @@ class Comparison:
     def _unequal(self, piece: Span, roster: Roster) -> Iterator[tuple[Row, list[int]]]:
         """Partitions with the hours in which their digests differ."""
         seen: set[Row] = set()
-        under_way: deque[tuple[Row, Cells, Any]] = deque()
+        under_way: deque[tuple[Row, Span, Cells, Any]] = deque()
         alone: Iterator[tuple[Row, Cells]] = (
             (each, {}) for each in roster.within(piece) if each not in seen
         )
         for partition, cells in chain(self._noted(self.source.digests(piece), seen), alone):
             future = self.target.start_digest(partition, piece)
-            under_way.append((partition, cells, future))
+            under_way.append((partition, piece, cells, future))
             if len(under_way) > PARTITIONS_AHEAD:
                 yield self._differing(*under_way.popleft())
         while under_way:
@@ -155,8 +155,10 @@ class Comparison:
             seen.add(partition)
             yield partition, cells
 
-    def _differing(self, partition: Row, cells: Cells, future: Any) -> tuple[Row, list[int]]:
-        held = self.target.cells(future)
+    def _differing(
+        self, partition: Row, span: Span, cells: Cells, future: Any
+    ) -> tuple[Row, list[int]]:
+        held = self.target.cells(partition, span, future)
         self.report.rows += sum(digest.rows for digest in cells.values())
         self.report.cells += len(cells)
         self._step()

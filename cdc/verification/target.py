@@ -5,6 +5,7 @@ Rows have the columns of `Selection`, in its order. Several reads are under way 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -29,6 +30,7 @@ Future = Any  # cassandra.cluster.ResponseFuture
 PAGE_ROWS = 5000
 KEYS_IN_FLIGHT = 64
 TIMEOUT_S = 60.0
+ATTEMPTS, WAIT_S = 5, 2.0  # a node that pauses for some seconds does not end a pass of hours
 RING = Span(-(2**63), 2**63 - 1)  # Murmur3's
 RING_PIECES = 32  # so that no single listing of partitions runs into the server's time limit
 
@@ -147,12 +149,23 @@ class TargetRows:
             self._pages_of_cells, (*partition, *span), execution_profile=self._paging
         )
 
-    def cells(self, future: Future) -> Cells:
-        """Digests of a partition that was started, by hour."""
+    def cells(self, partition: Row, span: Span, future: Future) -> Cells:
+        """Digests by hour of a partition that was started, and is again if its reading fails."""
+        for attempt in range(ATTEMPTS):
+            try:
+                return self._cells(future)
+            except Unreachable:
+                if attempt == ATTEMPTS - 1:
+                    raise
+            time.sleep(WAIT_S)
+            future = self.start_digest(partition, span)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _cells(self, future: Future) -> Cells:
         cells: Cells = {}
         with speaking():
-            for rows, body in future.result():
-                add(cells, self._hasher.cells(rows, body))
+            for page in future.result():
+                add(cells, self._hasher.cells(*page.take()))
         return cells
 
     def of_cell(self, partition: Row, span: Span) -> Iterator[Row]:

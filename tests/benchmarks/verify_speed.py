@@ -1,6 +1,6 @@
 """How fast rows are compared by digests and row by row, what it costs whom, and how much memory.
 
-    TIDEMARK_ENV_FILE=… python -m tests.benchmarks.verify_speed --rows 60000 600000
+    TIDEMARK_ENV_FILE=… python -m tests.benchmarks.verify_speed --rows 180000 1800000
 
 Works in a database and a keyspace of its own (`bench_verify`): the same trades in PostgreSQL and,
 by the sink's own encoder, in Cassandra. Both ways run in turn, each in a process of its own, so
@@ -207,7 +207,7 @@ def _make(settings: CdcSettings) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, nargs="+", default=[60_000, 600_000])
+    parser.add_argument("--rows", type=int, nargs="+", default=[180_000, 1_800_000])
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--keep", action="store_true", help="use the rows of an earlier run")
     parser.add_argument("--way", choices=("digests", "rows"), help=argparse.SUPPRESS)
@@ -225,8 +225,8 @@ def main() -> None:
         _make(CdcSettings())
     for rows in options.rows:
         fill(CdcSettings(), rows)
-        last = json.loads(trade_event(rows - 1)[1])["after"]["traded_at"]
-        until = datetime.fromisoformat(last) + timedelta(hours=1)
+        last = datetime.fromisoformat(json.loads(trade_event(rows - 1)[1])["after"]["traded_at"])
+        until = last.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
         for _ in range(options.runs):
             for way in ("digests", "rows"):
                 arguments = ["--way", way, "--until", until.isoformat()]

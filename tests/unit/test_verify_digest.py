@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import random
 from hashlib import md5
+from io import BytesIO
+from struct import Struct
 
 import pytest
+from cassandra.cqltypes import UTF8Type
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +18,7 @@ from cdc.routes import ROUTES
 from cdc.times import MS_PER_HOUR
 from cdc.verification.digest import Cells, Digest, Hasher, add
 from cdc.verification.pace import Pace
+from cdc.verification.pages import PageMessage
 from cdc.verification.roster import Roster
 from cdc.verification.selection import Selection
 from cdc.verification.span import END, FIRST, Span, cut, hour_span
@@ -102,6 +106,20 @@ def test_a_cut_range_is_whole_and_cuts_no_hour(
         assert [each.end for each in found[:-1]] == [each.start for each in found[1:]]
         assert all(each.end % MS_PER_HOUR == 0 for each in found[:-1])
         assert all(each.start < each.end for each in found[:-1])
+
+
+def test_an_answer_of_cassandra_stays_in_pages_of_bytes_that_are_let_go() -> None:
+    """A RESULT of kind rows as the protocol frames it: no metadata, one column, two rows."""
+    rows = packing.pack_text("a") + packing.pack_text(None)
+    no_metadata, columns, count = 4, 1, 2
+    answer = Struct(">iii").pack(no_metadata, columns, count) + rows
+    message = PageMessage(2)
+    known = [("keyspace", "table", "name", UTF8Type)]
+    message.recv_results_rows(BytesIO(answer), 5, {}, known, None)
+    (page,) = message.parsed_rows
+    assert message.column_names == ["name"]
+    assert page.take() == (2, rows)
+    assert page.take() == (0, b""), "the driver's objects hold the page no longer"
 
 
 def test_spans_meet_where_both_are() -> None:
