@@ -1,7 +1,7 @@
 """The slot guard, short: real PostgreSQL, watch and ingester; a slot that nobody reads fills up.
 
 PostgreSQL is one of its own, with room for 64 MB of WAL; what fills it here are messages in the
-WAL, as a bulk load would. tests/faults/test_slot_guard.py does it with Connect and at full load.
+WAL, as a bulk load would; the reader that comes back is `pg_replication_slot_advance`.
 """
 
 from __future__ import annotations
