@@ -174,9 +174,9 @@ class Rig:
     def _healthy_within(self, seconds: float) -> bool:
         deadline = time.monotonic() + seconds * self._patience
         while time.monotonic() < deadline:
-            if all(self.pid(name) for name in (*SERVICES, *PROCESSES)):
-                if self._fresh(datetime.now(UTC) - timedelta(seconds=FRESH_S)):
-                    return True
+            running = all(self.pid(name) for name in (*SERVICES, *PROCESSES))
+            if running and self._fresh(datetime.now(UTC) - timedelta(seconds=FRESH_S)):
+                return True
             time.sleep(0.5)
         return False
 
