@@ -1,10 +1,10 @@
 """Whether what the connector continues is what its generation began on: the preflight, at run time.
 
 Connect starts its connectors by itself after a crash, with nobody looking before; and Debezium does
-not notice a slot that was advanced. So this looks every two seconds, and faster than Connect
-can start while it is away: at the cluster, the slot and the stored offsets, and at a slot that
-moves though nobody reads it. What would lose or shadow rows stops the connector at once and raises
-`replication_refused`. An advanced slot leaves no trace once the connector has read on, so
+not notice a slot that was advanced. So this looks every two seconds at the cluster, the slot and
+the stored offsets; and, faster than Connect can start, at whether somebody reads the slot, and at
+one that moves though nobody does. What would lose or shadow rows stops the connector at once and
+raises `replication_refused`. An advanced slot leaves no trace once the connector has read on, so
 `cdc_state` keeps it: only a new generation heals it (docs/decisions, preflight at run time).
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import structlog
@@ -31,8 +31,9 @@ from watch.settings import WatchSettings
 log = structlog.get_logger(__name__)
 
 ALARM: Final = "replication_refused"
-PERIOD_S: Final = 2.0  # Connect logs each question
-HASTE_S: Final = 0.25  # Connect answers a second or more before its tasks read the slot
+PERIOD_S: Final = 0.25  # Connect answers a second or more before its tasks read the slot
+FAILING_S: Final = 2.0  # between two attempts at stores that do not answer
+CONNECT_PERIOD = timedelta(seconds=2)  # it logs each question
 
 
 class ReplicationCheck:
@@ -48,15 +49,18 @@ class ReplicationCheck:
         self._announcer = announcer
         self._on_newer = on_newer
         self._idle: Slot | None = None  # as it stood while no connector was there
+        self._read = False  # whether somebody reads the slot
+        self._ask_again = datetime.min.replace(tzinfo=UTC)
         self._open = ExitStack()
         self._parts: tuple[SourceDatabase, ConnectClient, Any] | None = None
 
     def look(self, now: datetime) -> None:
         try:
             self._look(*(self._parts or self._connect()), now)
+            self.period_s = PERIOD_S
         except (CdcError, *DRIVER_FAILURES):
             self._open.close()
-            self._parts = None
+            self._parts, self.period_s = None, FAILING_S
             raise
 
     def _connect(self) -> tuple[SourceDatabase, ConnectClient, Any]:
@@ -69,17 +73,22 @@ class ReplicationCheck:
     def _look(
         self, source: SourceDatabase, connect: ConnectClient, session: Any, now: datetime
     ) -> None:
+        slot = source.slot(slot_name(self._settings.generation))
+        was_read, self._read = self._read, slot is not None and slot.active
+        if now < self._ask_again and self._read == was_read:
+            return
         if state.newest(session) > self._settings.generation:
             self._on_newer()
             return
-        slot = source.slot(slot_name(self._settings.generation))
         if not _knows_its_connector(connect):
+            self._ask_again = now
             self._look_at_idle(slot, now)
             return
-        self.period_s, self._idle = PERIOD_S, None
-        found = preflight.of_generation(preflight.gather(self._settings, source, connect, session))
-        if found:
-            self._refuse(connect, found[0])
+        self._idle, self._ask_again = None, now + CONNECT_PERIOD
+        facts = preflight.gather(self._settings, source, connect, session)
+        if broken := preflight.of_generation(facts):
+            self._refuse(connect, broken[0])
+        found = broken or preflight.of_publication(facts)  # these harm single tables: it runs on
         self._announcer.look(ALARM, found[0].message if found else None, now)
 
     def _look_at_idle(self, slot: Slot | None, now: datetime) -> None:
@@ -87,7 +96,6 @@ class ReplicationCheck:
 
         What the connector has stored cannot be seen meanwhile.
         """
-        self.period_s = HASTE_S
         before, self._idle = self._idle, slot if slot is not None and not slot.active else None
         if before is None or self._idle is None:
             return

@@ -79,7 +79,7 @@ def test_a_slot_advanced_while_connect_was_dead_is_refused_for_ever(replica: Rep
         assert _until(60, lambda: _looks(replica)), "the watch does not look"
         launcher.kill(replica.stack.settings, "connect", signal.SIGKILL)
         assert _until(20, lambda: not replica.sql(ACTIVE, slot))
-        time.sleep(1)  # several looks at a slot that nobody reads
+        time.sleep(2)  # several looks at a slot that nobody reads
         replica.sql("INSERT INTO events (venue, kind, message) VALUES ('test', 'lost', '')")
         replica.sql(
             "SELECT pg_replication_slot_advance(%s, pg_current_wal_lsn())",
