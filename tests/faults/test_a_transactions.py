@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 import psutil
+import psycopg2
 import pytest
 
 from cdc import keyspace
@@ -25,9 +26,10 @@ from tests.faults.matrix import row
 from tests.faults.reconcile import reconcile
 from tests.faults.rig import Rig
 from tests.faults.trial import Trial
-from tests.faults.workload import Workload
+from tests.faults.workload import UPSERT_INSTRUMENT, Workload
 from tests.integration.adversary import MOMENT, Client
-from tests.integration.topic_log import Envelope, count_events
+from tests.integration.conftest import Replica
+from tests.integration.topic_log import Envelope, count_events, read_log
 
 COPIED = 20_000
 COPIES = 3
@@ -36,6 +38,9 @@ RSS_MB = 1024
 CLIENTS = 4
 RACE_S = 30
 MB = 1_000_000
+SNAPSHOTS = 3
+WRITERS = 6
+OPEN_S = 1.2
 
 
 @row("A10")
@@ -153,6 +158,64 @@ def inversions(messages: list[Any]) -> int:
         count += lsn < before and previous > commit
         newest[key] = max((lsn, previous), (before, commit))
     return count
+
+
+@row("A13")
+def test_a13_transactions_across_the_snapshot(replica: Replica, trial: Trial) -> None:
+    """Changes written before the snapshot's LSN, by transactions that commit behind it.
+
+    Transactions overlap all the time, so that some are open wherever the slot begins.
+    """
+    late = 0
+    for number in range(SNAPSHOTS):
+        if number:
+            replica.next_generation()
+        with replica.sink(), overlapping(replica):
+            applied = replica.tidemark("connector", "apply")
+            assert applied.returncode == 0, applied.stderr
+            time.sleep(2 * OPEN_S)
+        with replica.sink():
+            trial.prove(reconcile(replica.settings, tables=("instruments",)))
+        late += written_below_the_snapshot(replica)
+    trial.happened(
+        f"{late} changes, in {SNAPSHOTS} snapshots, were streamed though their LSNs are below the "
+        "snapshot's"
+    )
+    assert late > 0, "no transaction spanned the snapshot"
+
+
+@contextmanager
+def overlapping(replica: Replica) -> Iterator[None]:
+    """Several writers, each with a row of its own that it changes first, and commits later."""
+    ended = threading.Event()
+
+    def write(name: str, version: int = 0) -> None:
+        dsn: dict[str, Any] = dict(replica.settings.postgres_dsn(Role.OWNER))
+        with closing(psycopg2.connect(**dsn)) as connection:
+            while not ended.is_set():
+                version += 1
+                with connection, connection.cursor() as cursor:
+                    cursor.execute(UPSERT_INSTRUMENT, ("spanning", name, str(version), "1"))
+                    time.sleep(OPEN_S)
+
+    writers = [threading.Thread(target=write, args=(f"W{n}",)) for n in range(WRITERS)]
+    try:
+        for writer in writers:
+            writer.start()
+            time.sleep(OPEN_S / WRITERS)
+        yield
+    finally:
+        ended.set()
+        for writer in writers:
+            writer.join(30)
+
+
+def written_below_the_snapshot(replica: Replica) -> int:
+    """Streamed changes with an LSN below that of the snapshot's rows."""
+    log = read_log(replica.settings, ["instruments"])
+    events = [each.envelope for partition in log.values() for each in partition]
+    snapshot = max(each.source.lsn or 0 for each in events if each.op == "r")
+    return sum(each.op != "r" and (each.source.lsn or 0) < snapshot for each in events)
 
 
 @row("A26")
