@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -263,27 +263,31 @@ def highest_rss(rig: Rig, *names: str) -> Iterator[dict[str, float]]:
         watcher.join(10)
 
 
-@row("A27")
-def test_a27_large_row_is_delivered(rig: Rig, trial: Trial) -> None:
-    """A book of 5 MB of JSON: more than Kafka's usual limit, and within ours."""
-    with rig.under_load(trial):
-        venue, at = insert_book(rig, 5 * MB)
-        rig.until("the book is in Cassandra", lambda: in_cassandra(rig, venue, at), 60)
-        trial.happened(f"a row of {in_cassandra(rig, venue, at):,} bytes of JSON arrived")
-        rig.recover(trial, within_s=60)
+def delivered(rig: Rig, trial: Trial) -> None:
+    """5 MB of JSON: more than Kafka's usual limit, and within ours."""
+    venue, at = insert_book(rig, 5 * MB)
+    size = rig.until("the book is in Cassandra", lambda: in_cassandra(rig, venue, at), 60)
+    trial.happened(f"a row of {size:,} bytes of JSON arrived")
+    rig.recover(trial, within_s=60)
+
+
+def refused(rig: Rig, trial: Trial) -> None:
+    """9 MB: more than Kafka takes. Nothing is skipped; without the row, `resync` heals."""
+    venue, at = insert_book(rig, 9 * MB)
+    trial.note(rig.alarm("task_failed", "connector_stuck", "heartbeat_age"))
+    trial.happened(f"a row of 9 MB of JSON: {why_failed(rig)[:150]}")
+    assert in_cassandra(rig, venue, at) is None
+    rig.sql("DELETE FROM depth WHERE venue = %s AND observed_at = %s", venue, at)
+    rig.resync(trial)
+    rig.recover(trial, within_s=120)
 
 
 @row("A27")
-def test_a27_too_large_row_is_an_alarm(rig: Rig, trial: Trial) -> None:
-    """A book of 9 MB is more than Kafka takes: nothing is skipped; without it, `resync` heals."""
+@pytest.mark.parametrize("fate", [delivered, refused], ids=lambda fate: fate.__name__)
+def test_a27_large_row(rig: Rig, trial: Trial, fate: Callable[[Rig, Trial], None]) -> None:
+    """A book that is large arrives; one that is too large is an alarm, never dropped."""
     with rig.under_load(trial, settle_s=240):
-        venue, at = insert_book(rig, 9 * MB)
-        trial.note(rig.alarm("task_failed", "connector_stuck", "heartbeat_age"))
-        trial.happened(f"a row of 9 MB of JSON: {why_failed(rig)[:150]}")
-        assert in_cassandra(rig, venue, at) is None
-        rig.sql("DELETE FROM depth WHERE venue = %s AND observed_at = %s", venue, at)
-        rig.resync(trial)
-        rig.recover(trial, within_s=120)
+        fate(rig, trial)
 
 
 def why_failed(rig: Rig) -> str:
