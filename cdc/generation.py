@@ -19,6 +19,7 @@ from cdc.failures import DRIVER_FAILURES
 from cdc.settings import CdcSettings
 from cdc.source import SourceDatabase
 from contracts.naming import Role, slot_name
+from runtime.settings import SettingsError
 
 ANSWER_S = 3.0
 
@@ -42,7 +43,7 @@ def current(settings: S, within_s: float = ANSWER_S) -> S:
     found = [settings.generation]
 
     def ask(question: Callable[[CdcSettings], list[int]]) -> None:
-        with suppress(CdcError, *DRIVER_FAILURES):
+        with suppress(CdcError, SettingsError, *DRIVER_FAILURES):  # SettingsError: no password file
             found.extend(question(settings))
 
     asked = [
