@@ -6,6 +6,7 @@ the stored offsets; and, faster than Connect can start, at whether somebody read
 one that moves though nobody does. What would lose or shadow rows stops the connector at once and
 raises `replication_refused`. An advanced slot leaves no trace once the connector has read on, so
 `cdc_state` keeps it: only a new generation heals it (docs/decisions, preflight at run time).
+A publication that lost a table raises the alarm alone: the others flow, a repair heals it.
 """
 
 from __future__ import annotations
