@@ -90,6 +90,6 @@ def test_a_slot_advanced_while_connect_was_dead_is_refused_for_ever(replica: Rep
         assert _until(120, lambda: _state(replica) == "STOPPED"), _state(replica)
     found = preflight.check(replica.settings)
     assert found[0].code == "broken"
-    assert "was advanced from" in found[0].message
+    assert "was advanced" in found[0].message
     refused = replica.tidemark("connector", "apply")
     assert (refused.returncode, "`tidemark resync`" in refused.stderr) == (1, True)

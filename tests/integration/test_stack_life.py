@@ -16,7 +16,7 @@ from stack.settings import SERVICES, StackSettings
 from tests.conftest import Stack
 
 pytestmark = pytest.mark.integration
-RECOVERY_S = 90.0
+RECOVERY_S = 240.0  # Cassandra holds the keyspaces of every test before, and replays its log
 
 
 def until(look: Callable[[], bool], what: str, seconds: float = RECOVERY_S) -> None:
