@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,13 +89,17 @@ class Replica:
         with keyspace.session(self.settings, Role.OWNER) as session:
             return list(session.execute(session.prepare(statement), values))
 
-    @contextmanager
-    def sink(self) -> Iterator[subprocess.Popen[bytes]]:
+    def sink(self) -> AbstractContextManager[subprocess.Popen[bytes]]:
         """A sink process for the length of a block."""
+        return self.process("sink")
+
+    @contextmanager
+    def process(self, name: str, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
+        """One of our processes for the length of a block."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "cli.main", "sink"],
+            [sys.executable, "-m", "cli.main", name],
             cwd=PROJECT_ROOT,
-            env=self.stack.process_env | self.variables,
+            env=self.stack.process_env | self.variables | variables,
         )
         try:
             yield process

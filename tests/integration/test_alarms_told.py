@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
 from contracts.naming import topic_of
-from runtime.settings import PROJECT_ROOT
 from tests.conftest import free_ports
 from tests.integration.alarm_witness import AlarmWitness
 from tests.integration.conftest import Replica
@@ -20,21 +17,6 @@ from tests.integration.receiver import Receiver
 from tests.integration.sinking import CraftedLog, Event, change, instrument_change, wait_until
 
 pytestmark = pytest.mark.integration
-
-
-@contextmanager
-def process(replica: Replica, name: str) -> Iterator[subprocess.Popen[bytes]]:
-    """One of our processes for the length of a block."""
-    started = subprocess.Popen(
-        [sys.executable, "-m", "cli.main", name],
-        cwd=PROJECT_ROOT,
-        env=replica.stack.process_env | replica.variables,
-    )
-    try:
-        yield started
-    finally:
-        started.terminate()
-        started.wait(20)
 
 
 class Watched:
@@ -59,7 +41,7 @@ class Watched:
             log.replica.sql,
             lambda: log.replica.tidemark("status", "--json"),
         )
-        running.enter_context(process(log.replica, "watch"))
+        running.enter_context(log.replica.process("watch"))
         wait_until(lambda: "tidemark_check_last_success" in self.witness.metrics(), 60)
 
 
@@ -76,7 +58,7 @@ def test_what_stops_in_the_sink_is_told_everywhere_within_30_s(watched: Watched)
     """A dead letter, a halted table, and a sink that stops: metric, events, webhook, status."""
     log = watched.log
     truncate = change("gaps", "t", {}, lsn=8080, tx=2)
-    with process(log.replica, "sink") as sink:
+    with log.replica.process("sink") as sink:
         log.produce([instrument_change("c", "A", lsn=8000, tx=1)])
         log.wait_applied()
         began = time.monotonic()

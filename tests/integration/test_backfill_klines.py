@@ -60,11 +60,7 @@ def simulator(exchange: Simulator) -> Simulator:
 @pytest.fixture
 def database(stack: Stack) -> Iterator[PostgresEndpoint]:
     """A migrated database of the test's own."""
-    endpoint = PostgresEndpoint(
-        secrets_dir=Path(stack.env["TIDEMARK_STATE_DIR"]) / "secrets",
-        postgres_port=int(stack.env["TIDEMARK_POSTGRES_PORT"]),
-    )
-    with scratch.migrated_database(endpoint) as made:
+    with scratch.migrated_database(stack.settings) as made:
         yield made
 
 

@@ -33,11 +33,7 @@ def simulator() -> Iterator[Simulator]:
 
 @pytest.fixture(scope="module")
 def database(stack: Stack) -> Iterator[PostgresEndpoint]:
-    endpoint = PostgresEndpoint(
-        secrets_dir=Path(stack.env["TIDEMARK_STATE_DIR"]) / "secrets",
-        postgres_port=int(stack.env["TIDEMARK_POSTGRES_PORT"]),
-    )
-    with scratch.migrated_database(endpoint) as made:
+    with scratch.migrated_database(stack.settings) as made:
         yield made
 
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import httpx
 import pytest
@@ -16,7 +13,6 @@ from cdc import preflight
 from cdc.connector import ConnectClient
 from cdc.errors import CdcError
 from contracts.naming import Role, slot_name
-from runtime.settings import PROJECT_ROOT
 from stack import launcher
 from tests.integration.conftest import Replica
 
@@ -24,21 +20,6 @@ pytestmark = pytest.mark.integration
 
 ALARM = "SELECT message FROM events WHERE kind = 'alarm' AND message LIKE 'replication_refused:%%'"
 ACTIVE = "SELECT 1 FROM pg_replication_slots WHERE slot_name = %s AND active"
-
-
-@contextmanager
-def _watching(replica: Replica) -> Iterator[None]:
-    environment = replica.stack.process_env | replica.variables
-    process = subprocess.Popen(
-        [sys.executable, "-m", "cli.main", "watch"],
-        cwd=PROJECT_ROOT,
-        env=environment | {"TIDEMARK_WATCH_VERIFY_PERIOD_S": "0"},
-    )
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 def _until(seconds: float, holds: Callable[[], bool]) -> bool:
@@ -75,7 +56,7 @@ def test_a_slot_advanced_while_connect_was_dead_is_refused_for_ever(replica: Rep
     assert applied.returncode == 0, applied.stderr
     slot = slot_name(replica.settings.generation)
     assert _until(20, lambda: bool(replica.sql(ACTIVE, slot)))
-    with _watching(replica):
+    with replica.process("watch", TIDEMARK_WATCH_VERIFY_PERIOD_S="0"):
         assert _until(60, lambda: _looks(replica)), "the watch does not look"
         launcher.kill(replica.stack.settings, "connect", signal.SIGKILL)
         assert _until(20, lambda: not replica.sql(ACTIVE, slot))
