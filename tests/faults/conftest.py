@@ -72,6 +72,7 @@ def case_of(item: pytest.Item) -> str:
 def rig(pipeline: Pipeline, request: pytest.FixtureRequest) -> Iterator[Rig]:
     """The running pipeline, as a fault test handles it."""
     made = Rig(pipeline, request.config.getoption("--patience"))
+    made.warm_up()
     yield made
     made.close()
 

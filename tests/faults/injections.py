@@ -15,7 +15,8 @@ from signal import SIGCONT, SIGSTOP
 import psutil
 
 from contracts.naming import Role, slot_name
-from tests.faults.rig import Rig, wait_stopped
+from tests.faults.programs import wait_stopped
+from tests.faults.rig import Rig
 
 Inject = Callable[[Rig, Random], str]
 

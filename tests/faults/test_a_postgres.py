@@ -16,7 +16,8 @@ from stack.services import postgres
 from tests.faults import oracles
 from tests.faults.injections import walsender
 from tests.faults.matrix import row
-from tests.faults.rig import Rig, wait_stopped
+from tests.faults.programs import wait_stopped
+from tests.faults.rig import Rig
 from tests.faults.trial import Trial
 
 ROUNDS = 30

@@ -17,8 +17,9 @@ from cdc import keyspace, state
 from contracts.naming import Role, topic_of
 from tests.faults import oracles
 from tests.faults.matrix import row
+from tests.faults.programs import Failpoint, wait_stopped
 from tests.faults.reconcile import COPIES
-from tests.faults.rig import Failpoint, Rig, wait_stopped
+from tests.faults.rig import Rig
 from tests.faults.trial import Trial
 
 SEEDS = 3
