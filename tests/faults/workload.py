@@ -56,7 +56,7 @@ SET state = 'repaired', detail = excluded.detail, as_of = excluded.as_of"""
 
 RECENT_TRADE = """
 (SELECT trade_id, traded_at FROM trades WHERE venue = %s AND symbol = %s
- AND traded_at > clock_timestamp() - interval '10 min' ORDER BY traded_at DESC LIMIT 1)"""
+ AND traded_at > clock_timestamp() - interval '2 min' ORDER BY traded_at DESC LIMIT 1)"""
 
 
 class Changes:
