@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from cdc import state
-from cdc.connector import ConnectClient
+from cdc.connector.client import ConnectClient
 from cdc.errors import FenceTimeout
 from cdc.routes import SOURCES
 from cdc.settings import CdcSettings

@@ -17,8 +17,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cdc import keyspace, preflight, state
-from cdc.connector import ConnectClient
+from cdc import keyspace, state
+from cdc.connector import preflight
+from cdc.connector.client import ConnectClient
+from cdc.connector.registration import Parts, apply_on
 from cdc.errors import (
     ConnectorNotRunning,
     PreflightRefused,
@@ -29,7 +31,6 @@ from cdc.errors import (
 )
 from cdc.fence import Positions, fence_of
 from cdc.generation import at, of_slots
-from cdc.registration import Parts, apply_on
 from cdc.routes import SOURCES
 from cdc.settings import CdcSettings
 from cdc.source import SourceDatabase

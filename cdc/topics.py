@@ -1,6 +1,6 @@
 """Kafka's topics: readiness, creation, watermarks, the sink's lag. The one user of kafka-python.
 
-The hot path does not come here: cdc/consumer.py reads with confluent-kafka.
+The hot path does not come here: cdc/sink/consumer.py reads with confluent-kafka.
 """
 
 from __future__ import annotations

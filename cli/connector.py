@@ -9,10 +9,10 @@ from dataclasses import asdict
 
 import click
 
-from cdc.connector import ConnectClient, ConnectorStatus
+from cdc.connector.client import ConnectClient, ConnectorStatus
+from cdc.connector.registration import apply as apply_connector
 from cdc.errors import CdcError
 from cdc.generation import current
-from cdc.registration import apply as apply_connector
 from cdc.settings import CdcSettings
 
 

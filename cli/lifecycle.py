@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from cdc.connector import ConnectClient
+from cdc.connector.client import ConnectClient
 from cdc.errors import CdcError
 from cdc.generation import current
 from cdc.settings import CdcSettings

@@ -11,13 +11,13 @@ from runtime.shutdown import Shutdown
 @click.command()
 def sink() -> None:
     """Replicate the log into Cassandra; SIGTERM ends it cleanly within ten seconds."""
-    from cdc import pipeline  # noqa: PLC0415 - the drivers are slow to import, `--help` needs none
-    from cdc.errors import CdcError  # noqa: PLC0415 - likewise
+    from cdc.errors import CdcError  # noqa: PLC0415 - drivers import slowly, `--help` needs none
     from cdc.settings import CdcSettings  # noqa: PLC0415 - likewise
+    from cdc.sink import service  # noqa: PLC0415 - likewise
 
     settings = CdcSettings()
     logs.configure("sink")
     try:
-        pipeline.run(settings, Shutdown().install())
+        service.run(settings, Shutdown().install())
     except CdcError as error:
         raise click.ClickException(str(error)) from error

@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
-from cdc import keyspace, readings, registration
+from cdc import keyspace, readings
+from cdc.connector import registration
 from cdc.errors import CdcError
 from cdc.settings import CdcSettings
 from cli import migrate, plan

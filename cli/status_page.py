@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from cdc.connector import ConnectorStatus
+from cdc.connector.client import ConnectorStatus
 from cdc.readings import Count
 from cdc.routes import SOURCES, routes_of
 from cdc.verification.proof import Proof

@@ -8,7 +8,7 @@ from typing import Final
 
 import structlog
 
-from cdc.connector import ConnectClient, ConnectorStatus
+from cdc.connector.client import ConnectClient, ConnectorStatus
 from cdc.errors import Unreachable
 from watch import gauges, probes
 from watch.announcer import Announcer

@@ -18,12 +18,13 @@ from typing import Any, Final
 
 import structlog
 
-from cdc import keyspace, preflight, state
-from cdc.connector import ConnectClient
+from cdc import keyspace, state
+from cdc.connector import preflight
+from cdc.connector.client import ConnectClient
+from cdc.connector.preflight import Finding
 from cdc.errors import CdcError, Unreachable
 from cdc.failures import DRIVER_FAILURES
 from cdc.fence import as_lsn
-from cdc.preflight import Finding
 from cdc.source import Slot, SourceDatabase
 from contracts.naming import Role, slot_name
 from watch.announcer import Announcer

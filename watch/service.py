@@ -11,7 +11,7 @@ from typing import Final
 
 import structlog
 
-from cdc.connector import ConnectClient
+from cdc.connector.client import ConnectClient
 from cdc.generation import current
 from runtime import metrics
 from runtime.shutdown import Shutdown

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 from cdc import keyspace, state
-from cdc.connector import ConnectClient, ConnectorStatus
+from cdc.connector.client import ConnectClient, ConnectorStatus
 from cdc.dead_letters.table import LetterTable
 from cdc.readings import Count, counts
 from cdc.routes import SOURCES

@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from cdc import keyspace, state
-from cdc.connector import ConnectClient
+from cdc.connector.client import ConnectClient
 from cdc.errors import ResyncRefused, SweepRefused
 from cdc.resync import finish
 from contracts.naming import Role

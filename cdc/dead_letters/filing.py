@@ -17,8 +17,8 @@ from confluent_kafka import Consumer
 from cdc.dead_letters import topic
 from cdc.dead_letters.letter import letter_of
 from cdc.dead_letters.table import LetterTable
-from cdc.metrics import LETTERS_FILED
 from cdc.settings import CdcSettings
+from cdc.sink.metrics import LETTERS_FILED
 
 log = structlog.get_logger(__name__)
 

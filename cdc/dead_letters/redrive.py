@@ -17,21 +17,21 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from cdc import packed_batch
 from cdc.dead_letters import topic
 from cdc.dead_letters.letter import Letter
 from cdc.dead_letters.remedy import touch_remedy
 from cdc.dead_letters.table import LetterTable
-from cdc.decoder import Decoder, decoders
 from cdc.errors import Poison, Unreachable
-from cdc.gathering import Batch, Write
 from cdc.position import Phase, write_timestamp
-from cdc.prepared import prepare
-from cdc.router import Router
 from cdc.settings import CdcSettings
+from cdc.sink import packed_batch
+from cdc.sink.decoder import Decoder, decoders
+from cdc.sink.gathering import Batch, Write
+from cdc.sink.prepared import prepare
+from cdc.sink.router import Router
+from cdc.sink.watermark import Span
+from cdc.sink.writer import Writer
 from cdc.state import recall
-from cdc.watermark import Span
-from cdc.writer import Writer
 from contracts.change import TRUNCATE
 from contracts.naming import parse_topic
 

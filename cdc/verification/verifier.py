@@ -10,7 +10,7 @@ from datetime import datetime
 from cassandra.cluster import Session
 
 from cdc import keyspace
-from cdc.connector import ConnectClient
+from cdc.connector.client import ConnectClient
 from cdc.fence import Passed, fence_of
 from cdc.healing import Healer
 from cdc.mapping import Route

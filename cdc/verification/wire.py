@@ -5,7 +5,7 @@ bytes, and rows can be compared by digests of them without being decoded. Postgr
 bytes of all but the sink's own columns; a value that the sink refuses (NaN, a time beyond 64 bits
 of µs) gets a length that Cassandra never sends. Equal bytes are equal rows. The reverse need not
 hold: 1.00 that somebody else wrote is another spelling of the sink's 1; then rows are looked at.
-Source: native_protocol_v5.spec, sections 3 and 6; cdc.packing writes the same.
+Source: native_protocol_v5.spec, sections 3 and 6; cdc.sink.packing writes the same.
 """
 
 # ruff: noqa: S608 - every name in a statement is a constant of cdc.routes

@@ -18,10 +18,11 @@ from uuid import uuid4
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from cdc import keyspace, packed_batch
-from cdc.prepared import prepare
+from cdc import keyspace
 from cdc.settings import CdcSettings
-from cdc.sink import Sink
+from cdc.sink import packed_batch
+from cdc.sink.loop import Sink
+from cdc.sink.prepared import prepare
 from cdc.state import Generation
 from cdc.topics import Topics, TopicSpec
 from contracts.naming import Role, topic_of

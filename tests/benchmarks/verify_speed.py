@@ -28,13 +28,14 @@ from typing import Any
 import psutil
 from psycopg2.extras import execute_values
 
-from cdc import keyspace, packed_batch
-from cdc.decoder import Decoder
+from cdc import keyspace
 from cdc.fence import Fence
-from cdc.prepared import prepare
-from cdc.router import Router
 from cdc.routes import TRADES, routes_of
 from cdc.settings import CdcSettings
+from cdc.sink import packed_batch
+from cdc.sink.decoder import Decoder
+from cdc.sink.prepared import prepare
+from cdc.sink.router import Router
 from cdc.source import SourceDatabase
 from cdc.verification.comparison import Comparison, Stores
 from cdc.verification.pace import Pace

@@ -16,7 +16,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from cdc.connector import ConnectClient
+from cdc.connector.client import ConnectClient
 from cdc.errors import CdcError
 from cdc.generation import current
 from cdc.routes import SOURCES

@@ -10,7 +10,7 @@ from signal import SIGCONT, SIGSTOP
 import psutil
 import pytest
 
-from cdc.connector import ConnectClient, ConnectorStatus
+from cdc.connector.client import ConnectClient, ConnectorStatus
 from contracts.naming import PUBLICATION, Role
 from stack.services import postgres
 from tests.faults import oracles

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from signal import SIGKILL
 
-from cdc.connector import ConnectClient
+from cdc.connector.client import ConnectClient
 from tests.faults.matrix import row
 from tests.faults.rig import Rig
 from tests.faults.trial import Counts, Trial

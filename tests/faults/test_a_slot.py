@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import psycopg2
 
-from cdc.connector import ConnectClient, ConnectorStatus
+from cdc.connector.client import ConnectClient, ConnectorStatus
 from contracts.naming import Role, slot_name
 from stack import launcher
 from tests.faults import oracles

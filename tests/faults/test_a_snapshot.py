@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from signal import SIGKILL
 
 from cdc import keyspace, state
-from cdc.connector import ConnectClient
+from cdc.connector.client import ConnectClient
 from contracts.naming import Role
 from runtime.settings import PROJECT_ROOT
 from stack import launcher

@@ -20,7 +20,7 @@ import psycopg2
 import pytest
 
 from cdc import keyspace
-from cdc.connector import ConnectClient
+from cdc.connector.client import ConnectClient
 from cdc.errors import CdcError
 from cdc.settings import CdcSettings
 from contracts.naming import MAX_GENERATION, Role, slot_name

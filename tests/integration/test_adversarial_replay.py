@@ -22,16 +22,17 @@ from typing import Any
 
 import pytest
 
-from cdc import keyspace, packed_batch, state
-from cdc.connector import ConnectClient
-from cdc.decoder import decoders
+from cdc import keyspace, state
+from cdc.connector.client import ConnectClient
 from cdc.errors import CdcError, Poison
-from cdc.gathering import Write
-from cdc.lane import Lane
 from cdc.position import PartitionOrder, sequence_of
-from cdc.prepared import prepare
-from cdc.router import Router
-from cdc.watermark import Span
+from cdc.sink import packed_batch
+from cdc.sink.decoder import decoders
+from cdc.sink.gathering import Write
+from cdc.sink.lane import Lane
+from cdc.sink.prepared import prepare
+from cdc.sink.router import Router
+from cdc.sink.watermark import Span
 from contracts.naming import Role, topic_of
 from stack import launcher
 from tests.integration.adversary import MOMENT, TABLES, Client

@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from cdc import preflight
-from cdc.connector import ConnectClient
+from cdc.connector import preflight
+from cdc.connector.client import ConnectClient
 from contracts.naming import Role, slot_name
 from tests.integration.conftest import Replica
 

@@ -18,7 +18,7 @@ import pytest
 from cdc import keyspace
 from cdc.dead_letters.redrive import Redriver
 from cdc.dead_letters.table import LetterTable
-from cdc.decoder import Decoder, change_type, decoders
+from cdc.sink.decoder import Decoder, change_type, decoders
 from contracts.naming import Role, topic_of
 from runtime.settings import PROJECT_ROOT
 from tests.integration.conftest import Replica

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from cdc import preflight
-from cdc.connector import ConnectClient
+from cdc.connector import preflight
+from cdc.connector.client import ConnectClient
 from cdc.errors import CdcError
 from contracts.naming import Role, slot_name
 from stack import launcher

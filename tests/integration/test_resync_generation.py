@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from cdc import keyspace
-from cdc.connector import ConnectClient
+from cdc.connector.client import ConnectClient
 from cdc.errors import SweepRefused
 from cdc.generation import current
 from cdc.resync import finish

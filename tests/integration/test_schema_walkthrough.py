@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cdc.connector import ConnectClient
+from cdc.connector.client import ConnectClient
 from tests.integration.conftest import Replica
 from tests.integration.sinking import wait_until
 from tests.integration.walkthrough import Load, released, walk

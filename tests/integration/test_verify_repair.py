@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 
 from cdc import keyspace
-from cdc.connector import ConnectClient
+from cdc.connector.client import ConnectClient
 from cdc.verification import Scope, TableReport, verify
 from cdc.verification.proof import recall
 from cdc.verification.retention import NotProved, drop_day

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cdc import packing
 from cdc.mapping import Bucket, Field, Kind, Source, bucket_column, route
+from cdc.sink import packing
 from cdc.verification.wire import Wire
 from tests.conftest import Stack
 from tests.integration.scratch import connect, scratch_database

@@ -14,7 +14,7 @@ import pytest
 from psycopg2.sql import SQL, Identifier
 
 from cdc import keyspace
-from cdc.connector import ConnectClient
+from cdc.connector.client import ConnectClient
 from cdc.settings import CdcSettings
 from contracts.naming import Role
 from ingest.tables import PARTITIONED_BY

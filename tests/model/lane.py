@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from cdc import packing
-from cdc.decoder import Decoder
 from cdc.errors import Poison
-from cdc.gathering import Write as Statement
-from cdc.lane import Lane
-from cdc.router import Heads, Router
 from cdc.routes import GAPS, routes_of
-from cdc.watermark import Span, Watermark
+from cdc.sink import packing
+from cdc.sink.decoder import Decoder
+from cdc.sink.gathering import Write as Statement
+from cdc.sink.lane import Lane
+from cdc.sink.router import Heads, Router
+from cdc.sink.watermark import Span, Watermark
 from contracts.change import DELETE
 from tests.model.cassandra import UNSET, Cell, Write
 from tests.model.history import World

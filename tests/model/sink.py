@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from cdc.watermark import Span, Watermark
+from cdc.sink.watermark import Span, Watermark
 from tests.model.cassandra import Write, insert
 from tests.model.choices import Choices
 from tests.model.log import Event

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cdc.consumer import Extent, start_offset
 from cdc.errors import RetentionPassed, TopicRecreated
+from cdc.sink.consumer import Extent, start_offset
 
 PARTITION = ("market.g1.public.trades", 0)
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from cdc.decoder import decoders
 from cdc.errors import Undecodable
+from cdc.sink.decoder import decoders
 
 PRICES = decoders()["prices"]
 ROW: dict[str, Any] = {

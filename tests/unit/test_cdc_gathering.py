@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cdc.gathering import Gathering, Write
-from cdc.watermark import Span
+from cdc.sink.gathering import Gathering, Write
+from cdc.sink.watermark import Span
 
 
 class Clock:

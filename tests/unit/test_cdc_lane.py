@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from cdc import packing
-from cdc.decoder import decoders
 from cdc.errors import HaltTable, LateSnapshot, Poison, SchemaDrift, Truncated
-from cdc.gathering import Write
-from cdc.lane import Lane
 from cdc.position import Phase, event_timestamp, write_timestamp
-from cdc.router import Heads, Router
 from cdc.routes import ROUTES
-from cdc.watermark import Span
+from cdc.sink import packing
+from cdc.sink.decoder import decoders
+from cdc.sink.gathering import Write
+from cdc.sink.lane import Lane
+from cdc.sink.router import Heads, Router
+from cdc.sink.watermark import Span
 
 PLACEHOLDER = "__unchanged_0123456789abcdef__"
 GENERATION = 4

@@ -10,10 +10,10 @@ from cassandra.cqltypes import BooleanType, DateType, DecimalType, Int32Type, Lo
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cdc import packing
 from cdc.errors import Undecodable, Unrepresentable
 from cdc.mapping import Bucket
-from cdc.packing import BucketPacker, IntervalBucketPacker, Memo, TimePacker
+from cdc.sink import packing
+from cdc.sink.packing import BucketPacker, IntervalBucketPacker, Memo, TimePacker
 from cdc.times import bucket_start, micros
 
 PROTOCOL = 5

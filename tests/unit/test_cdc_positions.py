@@ -12,7 +12,7 @@ from cassandra.cluster import NoHostAvailable
 from cassandra.connection import ConnectionShutdown
 from cassandra.protocol import ServerError
 
-from cdc.positions import PositionsPublisher
+from cdc.sink.positions import PositionsPublisher
 
 FAILURES = [
     OperationTimedOut(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from cdc.watermark import Span, Watermark
+from cdc.sink.watermark import Span, Watermark
 
 
 def test_nothing_is_acknowledged_before_its_writes_are() -> None:

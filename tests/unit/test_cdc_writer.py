@@ -11,10 +11,10 @@ from cassandra.cluster import NoHostAvailable
 
 from cdc.errors import AccessDenied, SchemaMismatch
 from cdc.failures import Verdict, verdict
-from cdc.gathering import Batch, Write
 from cdc.settings import CdcSettings
-from cdc.watermark import Watermark
-from cdc.writer import Done, Writer
+from cdc.sink.gathering import Batch, Write
+from cdc.sink.watermark import Watermark
+from cdc.sink.writer import Done, Writer
 
 
 class Wire:

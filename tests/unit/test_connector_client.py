@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from cdc.connector import ConnectClient, parse_offsets, parse_status, reason_of
+from cdc.connector.client import ConnectClient, parse_offsets, parse_status, reason_of
 from cdc.errors import ConnectorNotRunning, ConnectRefused, Unreachable
 from cdc.settings import CdcSettings
 

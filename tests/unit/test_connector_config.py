@@ -9,7 +9,7 @@ from string import Template
 
 import pytest
 
-from cdc.connector_config import TEMPLATE, connector_config
+from cdc.connector.config import TEMPLATE, connector_config
 from cdc.settings import CdcSettings
 from runtime.settings import PROJECT_ROOT
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from cdc.connector import StoredOffsets
+from cdc.connector.client import StoredOffsets
+from cdc.connector.preflight import Facts, findings, refuse, to_remember
 from cdc.errors import PreflightRefused
-from cdc.preflight import Facts, findings, refuse, to_remember
 from cdc.routes import SOURCES
 from cdc.source import Publication, Server, Slot
 from cdc.state import Generation

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from cdc import packing
-from cdc.decoder import Decoder
-from cdc.encoder import RouteEncoder
 from cdc.errors import Undecodable
 from cdc.mapping import Above, Bucket, Field, Kind, Source, bucket_column, columns_of, route
+from cdc.sink import packing
+from cdc.sink.decoder import Decoder
+from cdc.sink.encoder import RouteEncoder
 
 MOMENT = "2026-11-20T22:07:10.123000Z"
 KEY = (Field("symbol", Kind.TEXT), Field("at", Kind.TIMESTAMP, whole_ms=True))

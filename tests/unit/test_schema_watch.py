@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from cdc import schema, schema_watch
 from cdc.errors import Unreachable
 from cdc.mapping import Field, Kind, Source
-from cdc.schema import Schema, Table, differences
-from cdc.schema_watch import SchemaWatch
 from cdc.settings import CdcSettings
+from cdc.sink import schema, schema_watch
+from cdc.sink.schema import Schema, Table, differences
+from cdc.sink.schema_watch import SchemaWatch
 
 QUOTES = Source(
     "quotes",

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from cdc.connector import ConnectorStatus, TaskStatus
+from cdc.connector.client import ConnectorStatus, TaskStatus
 from cdc.readings import Count
 from cdc.verification.proof import Proof
 from cli.status import Status, as_json
@@ -204,7 +204,7 @@ def test_every_alarm_has_its_chapter_in_the_runbook() -> None:
     named = {
         name
         for stage in ("cdc", "watch")
-        for path in (PROJECT_ROOT / stage).glob("*.py")
+        for path in (PROJECT_ROOT / stage).rglob("*.py")
         for name in CHAPTER.findall(path.read_text(encoding="utf-8"))
     }
     assert {"retention_passed", "topic_recreated"} <= named

@@ -21,7 +21,7 @@ MAX_FUNCTION_LINES = 60
 # One owner for each outside library (docs/architecture.md); tests may use any of them.
 OWNERS = {
     "cassandra": ("cdc/", "page/"),
-    "confluent_kafka": ("cdc/consumer.py", "cdc/dead_letters/"),
+    "confluent_kafka": ("cdc/sink/consumer.py", "cdc/dead_letters/"),
     "kafka": ("cdc/topics.py",),
     "sqlalchemy": ("ingest/", "migrations/"),
     "alembic": ("migrations/", "cli/migrate.py"),

@@ -12,9 +12,9 @@ from cassandra.cqltypes import UTF8Type
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdc import packing
 from cdc.mapping import Route
 from cdc.routes import ROUTES
+from cdc.sink import packing
 from cdc.times import MS_PER_HOUR
 from cdc.verification.digest import Cells, Digest, Hasher, add
 from cdc.verification.pace import Pace

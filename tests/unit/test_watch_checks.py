@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from prometheus_client import generate_latest
 
-from cdc import metrics as sink_metrics
 from cdc.errors import DeadLetterLost
+from cdc.sink import metrics as sink_metrics
 from ingest import metrics as ingest_metrics
 from runtime.settings import SettingsError
 from watch.checks import slot_complaint, stopped_complaint

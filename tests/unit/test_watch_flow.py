@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from cdc.connector import ConnectClient
+from cdc.connector.client import ConnectClient
 from watch import probes
 from watch.alarms import Alarms
 from watch.announcer import Announcer

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from cdc import packing
 from cdc.errors import Poison, Undecodable, Unrepresentable
 from cdc.mapping import Above, Bucket, Column, Kind, Route, Via
-from cdc.packing import Memo, Packer
+from cdc.sink import packing
+from cdc.sink.packing import Memo, Packer
 from cdc.times import micros
 
-Row = Any  # a Struct of cdc.decoder
+Row = Any  # a Struct of cdc.sink.decoder
 
 
 class Packed(NamedTuple):

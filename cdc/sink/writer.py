@@ -1,6 +1,6 @@
 """The sliding window of batches to Cassandra: no barrier between polls, retries without end.
 
-One thread (the pipeline's) owns everything here; the driver's thread only reports what came back.
+One thread (the sink's) owns everything here; the driver's thread only reports what came back.
 A write keeps its timestamp whatever happens to it, so a second try can do no harm.
 """
 
@@ -17,8 +17,8 @@ from queue import Empty, SimpleQueue
 import structlog
 
 from cdc.failures import Verdict, verdict
-from cdc.gathering import Batch, Gathering, Write
 from cdc.settings import CdcSettings
+from cdc.sink.gathering import Batch, Gathering, Write
 from runtime import failpoints
 
 log = structlog.get_logger(__name__)

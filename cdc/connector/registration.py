@@ -10,9 +10,10 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from cdc import generation, keyspace, preflight, state
-from cdc.connector import Change, ConnectClient, ConnectorStatus
-from cdc.connector_config import connector_config
+from cdc import generation, keyspace, state
+from cdc.connector import preflight
+from cdc.connector.client import Change, ConnectClient, ConnectorStatus
+from cdc.connector.config import connector_config
 from cdc.routes import SOURCES
 from cdc.settings import CdcSettings
 from cdc.source import SourceDatabase

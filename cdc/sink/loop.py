@@ -13,21 +13,21 @@ from typing import Any
 
 import structlog
 
-from cdc import metrics
-from cdc.consumer import LogReader, Offsets, Partition
 from cdc.dead_letters import DeadLetters
-from cdc.decoder import decoders
 from cdc.errors import HaltTable, Poison, Refused
-from cdc.gathering import Batch, Write
-from cdc.lane import Lane
-from cdc.metering import Metered
-from cdc.router import Heads, Router, visible
 from cdc.routes import ROUTES, SOURCES
-from cdc.schema_watch import SchemaWatch
 from cdc.settings import CdcSettings
+from cdc.sink import metrics
+from cdc.sink.consumer import LogReader, Offsets, Partition
+from cdc.sink.decoder import decoders
+from cdc.sink.gathering import Batch, Write
+from cdc.sink.lane import Lane
+from cdc.sink.metering import Metered
+from cdc.sink.router import Heads, Router, visible
+from cdc.sink.schema_watch import SchemaWatch
+from cdc.sink.watermark import Span
+from cdc.sink.writer import Send, Writer
 from cdc.state import Generation
-from cdc.watermark import Span
-from cdc.writer import Send, Writer
 from contracts.naming import parse_topic, topic_of
 from runtime import failpoints
 

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from cdc.decoder import Change, Decoder, Envelope, envelope_of
 from cdc.errors import HaltTable, LateSnapshot, Poison, Truncated, Undecodable
-from cdc.gathering import Write
 from cdc.position import PartitionOrder
-from cdc.router import Router
-from cdc.watermark import Span, Watermark
+from cdc.sink.decoder import Change, Decoder, Envelope, envelope_of
+from cdc.sink.gathering import Write
+from cdc.sink.router import Router
+from cdc.sink.watermark import Span, Watermark
 from contracts.change import TRUNCATE
 
 TOMBSTONE = "tombstone"  # counted beside the operations

@@ -12,17 +12,19 @@ from typing import TypeVar
 import structlog
 from cassandra.cluster import Session
 
-from cdc import keyspace, metrics, packed_batch, preflight, state
+from cdc import keyspace, state
+from cdc.connector import preflight
 from cdc.dead_letters.filing import Filing
 from cdc.errors import Fatal, PreflightRefused, Retryable, SchemaMismatch, Unreachable
 from cdc.failures import DRIVER_FAILURES
 from cdc.generation import remembered
-from cdc.positions import PositionsPublisher
-from cdc.prepared import Prepared, prepare
-from cdc.router import Heads
 from cdc.settings import CdcSettings
-from cdc.sink import Sink
-from cdc.writer import Send
+from cdc.sink import metrics, packed_batch
+from cdc.sink.loop import Sink
+from cdc.sink.positions import PositionsPublisher
+from cdc.sink.prepared import Prepared, prepare
+from cdc.sink.router import Heads
+from cdc.sink.writer import Send
 from contracts.naming import Role
 from runtime import failpoints
 from runtime import metrics as metrics_server

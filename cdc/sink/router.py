@@ -14,15 +14,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from cdc import packing
-from cdc.decoder import Change
-from cdc.encoder import RouteEncoder, Row
 from cdc.errors import Undecodable
-from cdc.gathering import Beat, Write
 from cdc.mapping import Source, Via
-from cdc.packing import pack_bigint
 from cdc.position import event_timestamp
 from cdc.routes import routes_of
+from cdc.sink import packing
+from cdc.sink.decoder import Change
+from cdc.sink.encoder import RouteEncoder, Row
+from cdc.sink.gathering import Beat, Write
+from cdc.sink.packing import pack_bigint
 from contracts.change import DELETE, UPDATE
 
 

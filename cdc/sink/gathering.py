@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from cdc.watermark import Span
+from cdc.sink.watermark import Span
 
 
 class Beat(msgspec.Struct, frozen=True, gc=False):

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 import structlog
 from cassandra.cluster import Session
 
-from cdc.consumer import Partition
 from cdc.failures import DRIVER_FAILURES
+from cdc.sink.consumer import Partition
 from cdc.state import newest, note_snapshot_row, publish_positions
 
 log = structlog.get_logger(__name__)

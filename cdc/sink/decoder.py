@@ -1,6 +1,6 @@
 """Bytes of a topic to typed change events: one msgspec Struct a table, made from its Source.
 
-Values stay as JSON has them (a decimal and a time are strings): `cdc.packing` turns them into
+Values stay as JSON has them (a decimal and a time are strings): `cdc.sink.packing` turns them into
 Cassandra's bytes without an object in between. Strict on purpose: a field that is gone (dropped,
 renamed) or of another type is Undecodable, never a silent null; a field that was added is ignored
 until its Source declares it.

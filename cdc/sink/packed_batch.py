@@ -1,8 +1,8 @@
 """A BATCH message whose statements are packed already, and how it goes out.
 
 The driver's `BatchStatement.add` costs 22 µs a row and its preset values 5, of which most is the
-packing of values one by one; here a row is bytes already (cdc.encoder). The message says the same
-as the driver's BatchMessage; tests/integration/test_sink_applies.py reads back what it stores.
+packing of values one by one; here a row is bytes already (cdc.sink.encoder). The message says the
+same as the driver's BatchMessage; tests/integration/test_sink_applies.py reads back what it stores.
 Source: native_protocol_v5.spec, 4.1.7.
 """
 

@@ -12,12 +12,12 @@ from typing import Any
 from cassandra import InvalidRequest
 from cassandra.cluster import Session
 
-from cdc import statements
 from cdc.errors import SchemaMismatch
 from cdc.mapping import Route, Via
-from cdc.packed_batch import prefix
-from cdc.router import Heads
 from cdc.routes import ROUTES
+from cdc.sink import statements
+from cdc.sink.packed_batch import prefix
+from cdc.sink.router import Heads
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cdc import keyspace, state
-from cdc.connector import ConnectClient, StoredOffsets
+from cdc.connector.client import ConnectClient, StoredOffsets
 from cdc.errors import PreflightRefused
 from cdc.fence import as_lsn
 from cdc.routes import SOURCES

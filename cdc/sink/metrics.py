@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from cdc.gathering import Beat
+from cdc.sink.gathering import Beat
 
 EVENTS = Counter("tidemark_sink_events_total", "Change events read", ["table", "op"])
 ROWS = Counter("tidemark_sink_rows_written_total", "Rows acknowledged by Cassandra", ["table"])

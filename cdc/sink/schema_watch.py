@@ -16,10 +16,10 @@ from dataclasses import dataclass
 
 import structlog
 
-from cdc import schema
 from cdc.errors import CdcError, SchemaDrift
 from cdc.mapping import Source
 from cdc.settings import CdcSettings
+from cdc.sink import schema
 from cdc.source import SourceDatabase
 
 log = structlog.get_logger(__name__)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cdc import metrics
-from cdc.consumer import Partition
-from cdc.lane import Lane
-from cdc.writer import Writer
+from cdc.sink import metrics
+from cdc.sink.consumer import Partition
+from cdc.sink.lane import Lane
+from cdc.sink.writer import Writer
 
 
 class Metered:
