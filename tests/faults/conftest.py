@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
-from tests.conftest import Pipeline
+from tests.conftest import Pipeline, Stack
 from tests.faults import table
 from tests.faults.matrix import ROWS, chosen
 from tests.faults.results import (
@@ -24,6 +24,15 @@ from tests.faults.results import (
 from tests.faults.rig import Rig
 from tests.faults.trial import NOT_INJECTABLE_MARK, Trial
 from tests.integration.conftest import replica as replica  # noqa: PLC0414 - a fixture for rows
+
+# The market itself trades little: what a fault has to survive is the seeded load, and every row of
+# both is compared again after each.
+CALM_MARKET = {
+    "TIDEMARK_SIMULATOR_TRADES_PER_SECOND": "5",
+    "TIDEMARK_TICKER_24H_EVERY_S": "60",
+    "TIDEMARK_DEPTH_EVERY_S": "20",
+    "TIDEMARK_KLINES_EVERY_S": "20",
+}
 
 RESULTS = pytest.StashKey[Results]()
 TRIAL = pytest.StashKey[Trial]()
@@ -66,6 +75,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def case_of(item: pytest.Item) -> str:
     """The test's name with its parameters: what a result is kept under."""
     return item.name
+
+
+@pytest.fixture(scope="session")
+def pipeline(stack: Stack) -> Pipeline:
+    """Everything, started by the command that a person types, on a calm market."""
+    calm = Pipeline(stack.settings, stack.env | CALM_MARKET)
+    done = calm.tidemark("up")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return calm
 
 
 @pytest.fixture(scope="session")
