@@ -1,7 +1,7 @@
 """Writes gathered into batches of one Cassandra partition, with changes of one key coalesced. Pure.
 
 A batch of one partition is one mutation for Cassandra: cheap for both sides. Gathering goes on
-across polls, until a batch is full or has waited long enough.
+across polls, until a batch is full, or has waited long enough and somebody has room for it.
 """
 
 from __future__ import annotations
@@ -153,10 +153,13 @@ class Gathering:
             full.append(self._groups.pop(key).close(*key))
         return full
 
-    def take(self, older_than: float) -> list[Batch]:
-        """Close what has been gathered since before `older_than`, of the clock's time."""
-        due = [key for key, group in self._groups.items() if group.since <= older_than]
-        return [self._groups.pop(key).close(*key) for key in due]
+    def oldest(self, since: float) -> Batch | None:
+        """Close the batch that began to gather first, if that was at `since` or before."""
+        for key, group in self._groups.items():  # they stand in the order in which they began
+            if group.since > since:
+                break
+            return self._groups.pop(key).close(*key)
+        return None
 
     def __len__(self) -> int:
         return len(self._groups)

@@ -1,5 +1,7 @@
 """The sliding window of batches to Cassandra: no barrier between polls, retries without end.
 
+A batch is closed only when the window has room for it, so a slow Cassandra gets fewer and larger
+batches by itself, and more changes of one key become one write.
 One thread (the sink's) owns everything here; the driver's thread only reports what came back.
 A write keeps its timestamp whatever happens to it, so a second try can do no harm.
 """
@@ -60,6 +62,7 @@ class Writer:
         self._gathering = Gathering(
             rows=settings.batch_rows, bytes_=settings.batch_bytes, clock=clock
         )
+        self._gather_s = 0.0
         self._ready: deque[Batch] = deque()
         self._later: list[tuple[float, int, Batch]] = []  # a heap by due time
         self._order = count()
@@ -104,9 +107,9 @@ class Writer:
         self._pending_bytes += len(write.statement)
         self._ready.extend(self._gathering.add(write))
 
-    def flush(self, waited_s: float = 0.0) -> None:
-        """Close the batches that have been gathering for at least `waited_s`."""
-        self._ready.extend(self._gathering.take(self._clock() - waited_s))
+    def flush(self, gather_s: float = 0.0) -> None:
+        """From now on send batches that have been gathering for at least so long."""
+        self._gather_s = gather_s
 
     def pump(self) -> None:
         """Take up answers, send what is due as far as the window allows. Fatal errors pass."""
@@ -118,8 +121,17 @@ class Writer:
         now = self._clock()
         while self._later and self._later[0][0] <= now:
             self._ready.appendleft(heapq.heappop(self._later)[2])
-        while self._ready and self._in_flight < self._settings.batches_in_flight:
-            self._dispatch(self._ready.popleft())
+        while self._in_flight < self._settings.batches_in_flight:
+            batch = self._next(now)
+            if batch is None:
+                break
+            self._dispatch(batch)
+
+    def _next(self, now: float) -> Batch | None:
+        """The batch to send next: what is closed already, then what has gathered longest."""
+        return (
+            self._ready.popleft() if self._ready else self._gathering.oldest(now - self._gather_s)
+        )
 
     def wait(self, timeout_s: float) -> None:
         """Wait until something is answered, or for the timeout; then pump."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cdc.sink.gathering import Gathering, Write
+from cdc.sink.gathering import Batch, Gathering, Write
 from cdc.sink.watermark import Span
 
 
@@ -30,12 +30,17 @@ def write(
     return Write(table, partition, key, timestamp, statement, span=span, partial=partial)
 
 
+def closed(gathering: Gathering, since: float = float("inf")) -> list[Batch]:
+    """Every batch that began at that time or before, in its turn."""
+    return list(iter(lambda: gathering.oldest(since), None))
+
+
 def test_the_newest_change_of_a_key_is_the_one_that_is_sent() -> None:
     """Whatever order they come in; the older one's span is settled with the batch."""
     gathering, span = Gathering(rows=10, bytes_=1000), Span()
     for timestamp in (5, 9, 7):
         assert gathering.add(write(b"k", timestamp, span=span)) == []
-    (batch,) = gathering.take(older_than=float("inf"))
+    (batch,) = closed(gathering)
     assert [each.timestamp for each in batch.writes] == [9]
     assert batch.counts == {span: 3}
     assert (batch.added, batch.added_bytes) == (3, 3)
@@ -47,7 +52,7 @@ def test_what_is_partial_or_equally_new_is_left_to_cassandra() -> None:
         gathering = Gathering(rows=10, bytes_=1000)
         gathering.add(write(b"k", 5))
         gathering.add(second)
-        (batch,) = gathering.take(older_than=float("inf"))
+        (batch,) = closed(gathering)
         assert len(batch.writes) == 2
 
 
@@ -56,7 +61,7 @@ def test_a_batch_holds_one_partition_of_one_table() -> None:
     gathering = Gathering(rows=10, bytes_=1000)
     for table, partition in (("t", b"p"), ("t", b"q"), ("u", b"p"), ("t", b"p")):
         gathering.add(write(b"%d" % len(gathering), 1, table=table, partition=partition))
-    batches = gathering.take(older_than=float("inf"))
+    batches = closed(gathering)
     assert sorted((each.table, each.partition, len(each.writes)) for each in batches) == [
         ("t", b"p", 2),
         ("t", b"q", 1),
@@ -67,11 +72,11 @@ def test_a_batch_holds_one_partition_of_one_table() -> None:
 def test_a_batch_is_closed_by_rows_and_by_bytes() -> None:
     """Neither bound is passed; a row beyond the bytes goes alone."""
     gathering = Gathering(rows=3, bytes_=10)
-    closed = [batch for n in range(7) for batch in gathering.add(write(b"%d" % n, n))]
-    assert [len(each.writes) for each in closed] == [3, 3]
+    full = [batch for n in range(7) for batch in gathering.add(write(b"%d" % n, n))]
+    assert [len(each.writes) for each in full] == [3, 3]
     big = Write("t", b"p", b"big", 1, b"x" * 50)
     assert [len(each.writes) for each in gathering.add(big)] == [1]
-    assert [len(each.writes) for each in gathering.take(float("inf"))] == [1]
+    assert [len(each.writes) for each in closed(gathering)] == [1]
 
 
 def test_young_batches_go_on_gathering() -> None:
@@ -81,16 +86,25 @@ def test_young_batches_go_on_gathering() -> None:
     gathering.add(write(b"a", 1))
     clock.now = 1.0
     gathering.add(write(b"b", 1, partition=b"q"))
-    assert [each.partition for each in gathering.take(older_than=0.5)] == [b"p"]
+    assert [each.partition for each in closed(gathering, since=0.5)] == [b"p"]
     assert len(gathering) == 1
+
+
+def test_what_began_first_is_closed_first() -> None:
+    """Also where a batch of its partition was full and another began since."""
+    clock = Clock()
+    gathering = Gathering(rows=2, bytes_=1000, clock=clock)
+    for number, partition in enumerate((b"p", b"q", b"p", b"p", b"r")):
+        clock.now = float(number)
+        gathering.add(write(b"%d" % number, 1, partition=partition))
+    assert [each.partition for each in closed(gathering)] == [b"q", b"p", b"r"]
 
 
 def test_a_split_batch_settles_when_its_last_part_does() -> None:
     """However deep it was split to find the row that is refused."""
     span = Span()
     gathering = Gathering(rows=4, bytes_=1000)
-    closed = [batch for n in range(4) for batch in gathering.add(write(b"%d" % n, n, span=span))]
-    (whole,) = closed
+    (whole,) = (batch for n in range(4) for batch in gathering.add(write(b"%d" % n, n, span=span)))
     span.pending = 4
     left, right = whole.split()
     first, second = left.split()

@@ -140,6 +140,20 @@ def test_no_more_batches_are_in_flight_than_allowed() -> None:
     assert fullness == [False, True, False]
 
 
+def test_batches_grow_while_the_window_is_full() -> None:
+    """What comes meanwhile joins the batch of its partition instead of making one more."""
+    bench = Bench(batches_in_flight=1, batch_rows=10, pending_rows=20)
+    for _ in range(4):
+        bench.add(1)
+    bench.wire.answer()
+    bench.writer.pump()
+    assert len(bench.wire.sent[0][0]) == 3
+    bench.wire.answer()
+    bench.writer.pump()
+    assert bench.writer.idle
+    assert [batch.added for batch in bench.written] == [1, 3]
+
+
 def test_a_sender_that_raises_is_a_failed_write() -> None:
     """The driver may have no connection at all."""
     bench = Bench()
