@@ -28,10 +28,14 @@ FILL = (
 
 @contextmanager
 def little_wal_kept(rig: Rig) -> Iterator[None]:
-    """PostgreSQL with room for 64 MB of a slot's WAL, beyond 32 MB as `extended`."""
+    """PostgreSQL with room for 64 MB of a slot's WAL, beyond 32 MB as `extended`.
+
+    It gives the slot up only once the walsender has ended, which may hang in its last send.
+    """
     small = rig.stack.model_copy(update={"postgres_max_slot_wal_keep_mb": KEEP_MB})
     program = launcher.MODULES["postgres"].program(small)
-    program = replace(program, command=(*program.command, "-c", "max_wal_size=32MB"))
+    more = ("-c", "max_wal_size=32MB", "-c", "tcp_user_timeout=10s")
+    program = replace(program, command=(*program.command, *more))
     with rig.program_instead("postgres", program):
         yield
 
