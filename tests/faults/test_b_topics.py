@@ -21,12 +21,13 @@ OFFSETS = "tidemark.connect.offsets"
 
 @row("B5")
 def test_b05_connect_offsets_deleted(rig: Rig, trial: Trial) -> None:
-    """Connect begins anew without a word; the sink refuses its second snapshot. `resync` heals."""
+    """Connect would begin anew without a word: it is stopped, or its second snapshot refused."""
     with rig.under_load(trial, settle_s=240):
         with rig.stopped("connect"):
             rig.delete_topic(OFFSETS)
             trial.happened(f"{OFFSETS} was deleted while Connect was down")
-        trial.note(rig.alarm("table_halted", "task_failed", "connector_stuck", "heartbeat_age"))
+        names = ("replication_refused", "table_halted", "task_failed", "connector_stuck")
+        trial.note(rig.alarm(*names, "heartbeat_age"))
         rig.resync(trial)
         rig.recover(trial, within_s=120)
 
