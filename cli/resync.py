@@ -18,6 +18,7 @@ from cdc.routes import ROUTES, SOURCES
 from cdc.settings import CdcSettings
 
 STAGES = {
+    "wait": "another resync, or the watch's own sweep, is at work",
     "connector": "a new generation begins",
     "retire": "the old slot goes",
     "snapshot": "the snapshot is read",

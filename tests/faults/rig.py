@@ -133,9 +133,9 @@ class Rig(Programs):
 
         Where an earlier row left it otherwise, `tidemark up` may mend it, and at last a resync.
         """
-        for mend in ("", "up", "resync"):
+        for mend in ((), ("up",), ("resync", "--sweep-anyway")):
             if mend:
-                self.pipeline.tidemark(mend, timeout_s=400)
+                self.pipeline.tidemark(*mend, timeout_s=400)
             self.cdc = generation.current(self._as_started)
             if self._healthy_within(HEALTHY_S):
                 return
