@@ -7,6 +7,7 @@ the beginning. Events that Kafka dropped before they were applied are an alarm, 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ Partition = tuple[str, int]  # topic, number
 Offsets = Mapping[Partition, int]
 
 _ADMIN_TIMEOUT_S = 10.0
+_REVOKE_S, _REVOKE_STEP_S = 2.0, 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +158,15 @@ class LogReader:
         return found
 
     def close(self) -> None:
-        """Leave the group."""
+        """Leave the group.
+
+        Partitions go before the consumer closes: in a rebalance that reaches a closing consumer
+        librdkafka may wait for ever, and holds the interpreter's lock (its issue 4884).
+        """
+        self._consumer.unsubscribe()
+        deadline = time.monotonic() + _REVOKE_S
+        while self._consumer.assignment() and time.monotonic() < deadline:
+            self._consumer.consume(self._settings.poll_messages, _REVOKE_STEP_S)
         self._consumer.close()
 
     def _commit_answered(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -35,6 +36,7 @@ log = structlog.get_logger(__name__)
 _WAIT_FIRST_S, _WAIT_LAST_S = 0.5, 5.0
 _DRAIN_S = 4.0
 _LEAVE_S = 3.0
+_LAST_S = 8
 
 T = TypeVar("T")
 
@@ -223,9 +225,11 @@ def _end(sink: Sink, publisher: PositionsPublisher, connection: _Connection) -> 
         sink.drain(_DRAIN_S)
         publisher.offer(sink.positions, sink.snapshot_seen_lsn)
     finally:
+        signal.alarm(_LAST_S)  # ends the process where a library holds the interpreter's lock
         leaving = threading.Thread(target=sink.close, name="leave", daemon=True)
         leaving.start()  # a broker that is away must not hold the end up
         leaving.join(_LEAVE_S)
         publisher.close(1.0)
         connection.session.cluster.shutdown()
+        signal.alarm(0)
         log.info("the sink has ended")
