@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cdc import keyspace, state
+from cdc import keyspace, lock, state
 from cdc.connector import preflight
 from cdc.connector.client import ConnectClient
 from cdc.connector.registration import Parts, apply_on
@@ -44,8 +44,6 @@ START_PATIENCE_S = 60.0
 SLOT_PATIENCE_S = 30.0
 LOCK_PATIENCE_S = 90.0  # a sweep of the watch waits for a fence, for at most a minute
 POLL_S = 0.25
-AT_WORK = "another `tidemark resync` is at work"
-LOCK = "SELECT pg_try_advisory_lock(hashtext('tidemark resync'))"
 
 Tell = Callable[[str, int, int], None]  # stage, done, of how many (0: nobody knows)
 
@@ -70,7 +68,7 @@ def resync(settings: CdcSettings, tell: Tell, *, sweep_anyway: bool = False) -> 
     """
     with ExitStack() as stack:
         source, session, topics = _open(settings, stack)
-        _await_lock(source, tell)
+        lock.take(source, LOCK_PATIENCE_S, lambda: tell("wait", 0, 0))
         new, continued = _choose(settings, source, session, topics)
         connect = stack.enter_context(ConnectClient(new))
         run = _Run(Parts(new, source, connect, session), topics, tell)
@@ -85,8 +83,7 @@ def finish(settings: CdcSettings) -> list[Swept]:
     """
     with ExitStack() as stack:
         source, session, topics = _open(settings, stack)
-        if not _locked(source):
-            raise ResyncRefused(AT_WORK)
+        lock.take(source)
         connect = stack.enter_context(ConnectClient(settings))
         run = _Run(Parts(settings, source, connect, session), topics, lambda *_: None)
         return run.finish(sweep_anyway=False)[1]
@@ -99,20 +96,6 @@ def _open(settings: CdcSettings, stack: ExitStack) -> tuple[SourceDatabase, Any,
     topics = stack.enter_context(Topics(settings))
     keyspace.check_migrated(session)
     return source, session, topics
-
-
-def _locked(source: SourceDatabase) -> bool:
-    """Keep others out, until the source is closed; False where somebody is at work."""
-    return bool(source.query(LOCK)[0][0])
-
-
-def _await_lock(source: SourceDatabase, tell: Tell) -> None:
-    deadline = time.monotonic() + LOCK_PATIENCE_S
-    while not _locked(source):
-        if time.monotonic() >= deadline:
-            raise ResyncRefused(AT_WORK)
-        tell("wait", 0, 0)
-        time.sleep(POLL_S)
 
 
 def _choose(

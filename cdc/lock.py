@@ -1,0 +1,27 @@
+"""One at a time: who begins a generation or sweeps one keeps all others out, by PostgreSQL."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from cdc.errors import ResyncRefused
+from cdc.source import SourceDatabase
+
+TRY = "SELECT pg_try_advisory_lock(hashtext('tidemark resync'))"
+POLL_S = 0.25
+
+
+def take(
+    source: SourceDatabase, patience_s: float = 0, waiting: Callable[[], None] = lambda: None
+) -> None:
+    """Keep others out until `source` is closed; ResyncRefused where somebody is at it for longer.
+
+    `waiting` is called as long as somebody is.
+    """
+    deadline = time.monotonic() + patience_s
+    while not source.query(TRY)[0][0]:
+        if time.monotonic() >= deadline:
+            raise ResyncRefused("another `tidemark resync` is at work")
+        waiting()
+        time.sleep(POLL_S)
