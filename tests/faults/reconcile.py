@@ -151,7 +151,7 @@ class _Comparison:
         self._copy = copy
         self._postgres = postgres
         self._session = session
-        self._since = since if copy.time and not copy.newest else None
+        self._since = _whole(since) if since and copy.time and not copy.newest else None
         self._columns, self._selected, self._readers = self._match()
 
     def settle(self, deadline: float) -> Counts:
@@ -276,6 +276,11 @@ def _reader(kind: str, *, precise: bool) -> Callable[[Any], Any]:
     if kind.startswith("timestamp"):
         return _aware
     return json.loads if kind == "jsonb" else _same
+
+
+def _whole(at: datetime) -> datetime:
+    """Without a fraction: Cassandra would cut it to ms, and take in what PostgreSQL leaves out."""
+    return at.replace(microsecond=0)
 
 
 def _same(value: Any) -> Any:
