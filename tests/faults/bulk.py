@@ -33,9 +33,10 @@ SELECT %(venue)s, 'P' || n %% %(pairs)s, n, at, (extract(epoch FROM at) * 100000
 FROM generate_series(%(first)s, %(last)s) AS n,
      LATERAL (SELECT %(hour)s + n %% 3600000 * interval '1 ms' AS at) AS moment"""
 
+# with every column: where a default has to be computed for each row, COPY writes each by itself
 COLUMNS = (
     "venue, symbol, trade_id, traded_at, traded_at_us, price, quantity, quote_quantity, "
-    "notional_usd, is_buyer_maker, is_best_match"
+    "notional_usd, is_buyer_maker, is_best_match, ingested_at"
 )
 
 Cursor = Any  # psycopg2's
@@ -78,7 +79,7 @@ class Bulk:
         at = self.hour + timedelta(milliseconds=number % 3_600_000)
         us = int(at.timestamp()) * 1_000_000 + at.microsecond
         key = f"{self.venue}\tP{number % PAIRS}\t{number}\t{at.isoformat()}\t{us}"
-        return f"{key}\t{1 + number / 1e6:.6f}\t1\t1\t1\tt\tt\n"
+        return f"{key}\t{1 + number / 1e6:.6f}\t1\t1\t1\tt\tt\t{at.isoformat()}\n"
 
     def commit(self, write: Callable[[Cursor], None]) -> None:
         """Run a writer in a transaction of its own."""
