@@ -198,6 +198,7 @@ def replica_of(stack: Stack, cluster: Cluster) -> Replica:
 
 def drop_keyspace(replica: Replica) -> None:
     """Leave nothing of the replica in Cassandra."""
+    replica.sessions.close()
     name = replica.variables["TIDEMARK_CASSANDRA_KEYSPACE"]
     anywhere = replica.settings.model_copy(update={"cassandra_keyspace": "system"})
     with suppress(CdcError), keyspace.session(anywhere, Role.OWNER) as session:

@@ -12,7 +12,7 @@ import httpx
 import psycopg2
 from confluent_kafka.admin import AdminClient
 
-from cdc import generation, keyspace, state
+from cdc import generation, state
 from cdc.settings import CdcSettings
 from contracts.naming import Role, slot_name
 from stack.settings import PROCESSES, SERVICES
@@ -23,6 +23,7 @@ from tests.faults.reconcile import reconcile
 from tests.faults.trial import Trial
 from tests.faults.workload import Workload
 from tests.integration.conftest import cdc_settings
+from tests.integration.sessions import Sessions
 
 FRESH_S = 5.0
 LEAD_S = 3.0  # of load before the fault
@@ -49,9 +50,11 @@ class Rig(Programs):
         self._as_started = cdc_settings(pipeline.env)
         self.cdc: CdcSettings = generation.current(self._as_started)
         self._glance = oracles.Glance(self.cdc)
+        self._sessions = Sessions()
 
     def close(self) -> None:
         self._glance.close()
+        self._sessions.close()
 
     # --- load and proof -------------------------------------------------------------------------
 
@@ -165,8 +168,7 @@ class Rig(Programs):
 
     def cql(self, statement: str, *values: object, role: str = Role.OWNER) -> list[Any]:
         """Run a prepared statement (`?` stands for a value) in Cassandra."""
-        with keyspace.session(self.cdc, role) as session:
-            return list(session.execute(session.prepare(statement), values))
+        return self._sessions.run(self.cdc, role, statement, *values)
 
     def delete_topic(self, name: str) -> None:
         """Delete a topic and wait until the broker has forgotten it."""
@@ -176,10 +178,10 @@ class Rig(Programs):
             f"{name} is gone", lambda: name not in admin.list_topics(timeout=10).topics or None, 30
         )
 
-    def acknowledged(self) -> oracles.Offsets:
-        """What the sink says is acknowledged, by (topic, partition)."""
-        with keyspace.session(self.cdc, Role.READER) as session:
-            return state.positions(session, self.cdc.sink_group)
+    def acknowledged(self, group: str = "") -> oracles.Offsets:
+        """What the sink, or another group, says is acknowledged, by (topic, partition)."""
+        session = self._sessions.of(self.cdc, Role.READER)
+        return state.positions(session, group or self.cdc.sink_group)
 
     def committed(self) -> oracles.Offsets:
         """What the sink's group has committed."""

@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from signal import SIGKILL
 
-from cdc import keyspace, state
+from cdc import state
 from cdc.connector.client import ConnectClient
 from contracts.naming import Role
 from runtime.settings import PROJECT_ROOT
@@ -59,8 +59,8 @@ def watching(replica: Replica) -> Iterator[None]:
 
 def swept(replica: Replica) -> bool | None:
     """Whether the generation's snapshot is complete, applied, and rid of ghosts."""
-    with keyspace.session(replica.settings, Role.READER) as session:
-        known = state.recall(session).get(replica.settings.generation)
+    session = replica.sessions.of(replica.settings, Role.READER)
+    known = state.recall(session).get(replica.settings.generation)
     return (known is not None and known.swept) or None
 
 
@@ -122,8 +122,8 @@ def kill_at_half(replica: Replica) -> int:
 
 
 def topics_exist(replica: Replica) -> bool | None:
-    with keyspace.session(replica.settings, Role.READER) as session:
-        begun = replica.settings.generation in state.recall(session)
+    session = replica.sessions.of(replica.settings, Role.READER)
+    begun = replica.settings.generation in state.recall(session)
     return begun or None  # topics are made before it is remembered
 
 

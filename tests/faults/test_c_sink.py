@@ -13,7 +13,7 @@ import psutil
 import pytest
 from confluent_kafka import Producer
 
-from cdc import keyspace, state
+from cdc import keyspace
 from contracts.naming import Role, topic_of
 from tests.faults import oracles
 from tests.faults.matrix import row
@@ -122,8 +122,7 @@ def test_c04_full_replay_twice(rig: Rig, trial: Trial) -> None:
 
 
 def replayed(rig: Rig, group: str, ends: oracles.Offsets) -> bool | None:
-    with keyspace.session(rig.cdc, Role.READER) as session:
-        done = state.positions(session, group)
+    done = rig.acknowledged(group)
     return all(done.get(each, 0) >= end for each, end in ends.items()) or None
 
 

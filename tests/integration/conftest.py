@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from cdc.settings import CdcSettings
 from contracts.naming import MAX_GENERATION, Role, slot_name
 from runtime.settings import PROJECT_ROOT
 from tests.conftest import Stack
+from tests.integration.sessions import Sessions
 
 
 def generations(stack: Stack) -> Iterator[int]:
@@ -57,6 +58,7 @@ class Replica:
 
     stack: Stack
     variables: dict[str, str]
+    sessions: Sessions = field(default_factory=Sessions)
 
     def next_generation(self) -> None:
         """Go on in a generation that nothing was started in yet; the last one ends."""
@@ -82,12 +84,8 @@ class Replica:
                 return cursor.fetchall() if cursor.description else []
 
     def cql(self, statement: str, *values: object) -> list[Any]:
-        """Run a statement in Cassandra as its owner; `?` stands for a value.
-
-        Prepared: as literals of an unprepared statement the driver sends decimals through floats.
-        """
-        with keyspace.session(self.settings, Role.OWNER) as session:
-            return list(session.execute(session.prepare(statement), values))
+        """Run a statement in Cassandra as its owner; `?` stands for a value."""
+        return self.sessions.run(self.settings, Role.OWNER, statement, *values)
 
     def sink(self) -> AbstractContextManager[subprocess.Popen[bytes]]:
         """A sink process for the length of a block."""
@@ -149,6 +147,7 @@ def replica(stack: Stack, request: pytest.FixtureRequest) -> Iterator[Replica]:
     migrated = made.tidemark("migrate")
     assert migrated.returncode == 0, migrated.stderr
     with ExitStack() as cleanup:
+        cleanup.callback(made.sessions.close)
         cleanup.callback(made.end)
         yield made
 

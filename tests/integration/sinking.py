@@ -167,8 +167,8 @@ class CraftedLog:
 
     def acknowledged(self) -> dict[tuple[str, int], int]:
         """What the sink says is acknowledged."""
-        with keyspace.session(self.settings, Role.READER) as session:
-            return state.positions(session, self.settings.sink_group)
+        session = self.replica.sessions.of(self.settings, Role.READER)
+        return state.positions(session, self.settings.sink_group)
 
     def committed(self) -> dict[tuple[str, int], int]:
         """What the group has committed."""

@@ -262,8 +262,7 @@ def test_another_group_that_reads_everything_again_changes_nothing(struck: Struc
     }
 
     def applied() -> bool | None:
-        with keyspace.session(settings, Role.READER) as session:
-            done = state.positions(session, settings.sink_group)
+        done = state.positions(replica.sessions.of(settings, Role.READER), settings.sink_group)
         return True if all(done.get(key, 0) >= end for key, end in ends.items()) else None
 
     with replica.sink():
