@@ -148,7 +148,10 @@ class Rig(Programs):
         deadline = time.monotonic() + seconds * self._patience
         while time.monotonic() < deadline:
             running = all(self.pid(name) for name in (*SERVICES, *PROCESSES))
-            if running and self._fresh(datetime.now(UTC) - timedelta(seconds=FRESH_S)):
+            fresh = running and self._fresh(datetime.now(UTC) - timedelta(seconds=FRESH_S))
+            if fresh and not self._raised(
+                "heartbeat_age"
+            ):  # else it would be taken for the fault's
                 return True
             time.sleep(0.5)
         return False
