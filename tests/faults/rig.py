@@ -132,7 +132,7 @@ class Rig(Programs):
         return len(beats) == len(oracles.BEAT_SOURCES) and min(beats.values()) > since
 
     def ensure_healthy(self) -> None:
-        """Everything runs and heartbeats are fresh.
+        """Everything runs, heartbeats are fresh, and no older alarm could be taken for the fault's.
 
         Where an earlier row left it otherwise, `tidemark up` may mend it, and at last a resync.
         """
@@ -149,9 +149,7 @@ class Rig(Programs):
         while time.monotonic() < deadline:
             running = all(self.pid(name) for name in (*SERVICES, *PROCESSES))
             fresh = running and self._fresh(datetime.now(UTC) - timedelta(seconds=FRESH_S))
-            if fresh and not self._raised(
-                "heartbeat_age"
-            ):  # else it would be taken for the fault's
+            if fresh and not self._raised("heartbeat_age"):
                 return True
             time.sleep(0.5)
         return False
