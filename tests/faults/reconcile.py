@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,12 +21,14 @@ from cassandra.cluster import EXEC_PROFILE_DEFAULT
 from cassandra.query import SimpleStatement, tuple_factory
 
 from cdc import keyspace
+from cdc.failures import DRIVER_FAILURES
 from cdc.settings import CdcSettings
 from contracts.naming import Role
 from tests.faults.trial import Counts
 
 SETTLE_S = 90.0
 BETWEEN_S = 2.0
+ATTEMPTS = 5
 FETCH = 5000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -170,7 +172,7 @@ class _Comparison:
 
     def _differences(self) -> tuple[int, dict[Key, tuple[Any, Any]]]:
         """Rows of PostgreSQL, and what each side has of the keys on which they differ."""
-        ours, theirs = self._source_rows(), self._target_rows()
+        ours, theirs = self._source_rows(), self._read_target()
         found = {
             key: (mine, copied)
             for key in ours.keys() | theirs.keys()
@@ -222,6 +224,14 @@ class _Comparison:
             selected.append(target)
             readers.append(_reader(kind, precise=precise))
         return list(columns), selected, readers
+
+    def _read_target(self) -> Rows:
+        """Cassandra's rows, on a machine that may be too busy to answer at once."""
+        for _ in range(ATTEMPTS - 1):
+            with suppress(*DRIVER_FAILURES):
+                return self._target_rows()
+            time.sleep(BETWEEN_S)
+        return self._target_rows()
 
     def _source_rows(self) -> Rows:
         copy = self._copy

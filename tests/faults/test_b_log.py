@@ -26,11 +26,11 @@ from tests.integration.tcp_proxy import TcpProxy
 
 BOUNCES = 12
 CRASHES = 5
-LARGE_ROWS = 4000
+LARGE_ROWS = 40
 LARGE_GAPS = """
 INSERT INTO gaps (venue, symbol, stream, first_missing, last_missing, state, cause, detail,
                   detected_at, as_of)
-SELECT 'fault', 'BIG', 'trades', n, n, 'open', 'fault', repeat(md5(n::text), 1000), now(), now()
+SELECT 'fault', 'BIG', 'trades', n, n, 'open', 'fault', repeat(md5(n::text), 100000), now(), now()
 FROM generate_series(1, %s) AS n"""
 OUT_OF_MEMORY = "java.lang.OutOfMemoryError"
 
@@ -210,7 +210,7 @@ def test_b10_connect_out_of_memory(rig: Rig, trial: Trial) -> None:
             )
             rig.wait_pid("connect", other_than=first)
             trial.happened(
-                f"a heap of 128 MB, {LARGE_ROWS:,} rows of 32 kB: {OUT_OF_MEMORY}, started again"
+                f"a heap of 128 MB, {LARGE_ROWS:,} rows of 3.2 MB: {OUT_OF_MEMORY}, started again"
             )
         rig.recover(trial, within_s=120)
         rig.sql("DELETE FROM gaps WHERE symbol = 'BIG'")  # later comparisons need not read them
