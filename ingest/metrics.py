@@ -39,3 +39,8 @@ SHED_POLLS = Counter(f"{_NAME}_shed_polls_total", "Polls not made for it", ("str
 SHED_ROWS = Counter(f"{_NAME}_shed_rows_total", "Rows fetched and dropped for it", ("stream",))
 GAPS = Counter(f"{_NAME}_gaps_total", "Holes in a stream, by stream and state", ("stream", "state"))
 POLLED_SYMBOLS = Gauge(f"{_NAME}_polled_symbols", "Watched symbols that are TRADING")
+CALLS_LEFT = Gauge(f"{_NAME}_calls_left", "Calls that a plan still has this month", ("venue",))
+CALLS_FORECAST = Gauge(
+    f"{_NAME}_calls_forecast", "Calls made by the end of this month, by the schedule", ("venue",)
+)
+STREAM_UP = Gauge(f"{_NAME}_stream_up", "1 while a stream beside the exchange speaks", ("venue",))

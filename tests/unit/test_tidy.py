@@ -28,6 +28,7 @@ OWNERS = {
     "psycopg2": ("ingest/session.py", "ingest/store.py", "cdc/source.py", "watch/store.py"),
     "aiohttp": ("simulator/",),
     "supervisor": ("stack/",),
+    "websockets": ("ingest/",),
 }
 
 
