@@ -162,6 +162,7 @@ class Feed:
             return msgspec.structs.replace(
                 batch, gaps=[*batch.gaps, *self._shedding.polled_again(_PRICES, now)]
             )
+        metrics.SHED_ROWS.labels("prices").inc(len(batch.prices))
         begun = self._shedding.leave_out(_PRICES, now)
         return msgspec.structs.replace(batch, prices=[], gaps=[*batch.gaps, *begun])
 

@@ -51,6 +51,7 @@ class Feed:
             calls_left=quota.left(now),
             calls_forecast=quota.forecast(now),
         )
+        self._show()
         while True:
             await asyncio.sleep(quota.wait_s(utc_now()))
             error = await self.ask()

@@ -41,9 +41,11 @@ class Scene:
     settings: IngestSettings
     level: int = NONE
     batches: list[Batch] = field(default_factory=list)
+    room: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def put(self, batch: Batch, size: int) -> None:
         assert size > 0
+        await self.room.wait()
         self.batches.append(batch)
 
     @property
@@ -120,7 +122,9 @@ def play(tmp_path: Path) -> Play:
                 settings = IngestSettings(
                     state_dir=tmp_path, simulator_url=url, backoff_s=0.01, **change
                 )
-                await scene(Scene(server, url, settings))
+                made = Scene(server, url, settings)
+                made.room.set()
+                await scene(made)
 
         asyncio.run(run())
 
@@ -293,6 +297,26 @@ def test_a_line_that_breaks_is_made_anew_and_leaves_a_hole(play: Play, path: str
                 gap.first_missing <= row.observed_at.timestamp() * 1000 <= gap.last_missing
                 for row in it.prices
             )
+
+    play(scene)
+
+
+def test_frames_that_find_no_room_are_a_hole(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL is away for long: what fits is kept, what does not is named, the line stays."""
+    monkeypatch.setattr("ingest.coincap.feed._HEARD_LIMIT", 2)
+
+    async def scene(it: Scene) -> None:
+        it.room.clear()
+        async with it.listening():
+            await asyncio.sleep(6)
+            it.room.set()
+            await it.until(lambda: it.gaps)
+        (gap,) = it.gaps
+        assert gap.last_missing - gap.first_missing > 1000
+        times_ms = [row.observed_at.timestamp() * 1000 for row in it.prices]
+        assert any(ms < gap.first_missing for ms in times_ms)
+        assert not any(gap.first_missing <= ms <= gap.last_missing for ms in times_ms)
+        assert len(it.log("/coincap")) == 1
 
     play(scene)
 

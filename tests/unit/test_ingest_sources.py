@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cli import plan
 from cli.ingest import failure
 from ingest.errors import ScheduleTooHeavy
 from ingest.settings import IngestSettings
@@ -104,6 +106,18 @@ def test_an_interval_that_the_plan_cannot_carry_is_refused_as_misuse(make: Make)
         check(make(coingecko_every_s=15), "simulator")
     assert failure(caught.value).exit_code == 2
     check(make(coingecko_every_s=15, coingecko_calls_a_month=200_000), "simulator")
+
+
+def test_up_refuses_it_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`tidemark up` reads the same plan."""
+    for name in [name for name in os.environ if name.startswith("TIDEMARK_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("TIDEMARK_ENV_FILE", os.devnull)
+    monkeypatch.setenv("TIDEMARK_EXCHANGE", "simulator")
+    assert plan.read().venue == "simulator"
+    monkeypatch.setenv("TIDEMARK_COINGECKO_EVERY_S", "15")
+    with pytest.raises(ScheduleTooHeavy, match="CoinGecko every 15 s"):
+        plan.read()
 
 
 @pytest.mark.parametrize(
