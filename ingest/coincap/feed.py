@@ -167,7 +167,7 @@ class Feed:
         return msgspec.structs.replace(batch, prices=[], gaps=[*batch.gaps, *begun])
 
     def _show(self) -> None:
-        metrics.STREAM_UP.labels(self._source.venue).set(self._lines.up)
+        metrics.SOURCE_UP.labels(self._source.venue).set(self._lines.up)
         failing = not self._lines.up and self._lines.failures >= TOLD_FROM
         metrics.FAILING_POLLS.labels(ENDPOINT).set(failing)
 
