@@ -156,14 +156,15 @@ class Feed:
             self._holes.broke()
 
     def _after_shedding(self, batch: Batch) -> Batch:
-        now = utc_now()
+        # a hole begins, and ends, with the first price of a batch: that one is out, or in again
+        at = min((row.observed_at for row in batch.prices), default=utc_now())
         self._shedding.level = self._level()
         if not self._shedding.sheds(_PRICES):
             return msgspec.structs.replace(
-                batch, gaps=[*batch.gaps, *self._shedding.polled_again(_PRICES, now)]
+                batch, gaps=[*batch.gaps, *self._shedding.polled_again(_PRICES, at)]
             )
         metrics.SHED_ROWS.labels("prices").inc(len(batch.prices))
-        begun = self._shedding.leave_out(_PRICES, now)
+        begun = self._shedding.leave_out(_PRICES, at)
         return msgspec.structs.replace(batch, prices=[], gaps=[*batch.gaps, *begun])
 
     def _show(self) -> None:

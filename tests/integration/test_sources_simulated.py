@@ -351,6 +351,8 @@ def test_prices_that_are_shed_leave_a_gap_of_their_own_venue(play: Play) -> None
             await it.until(lambda: it.prices)
         assert [each.state for each in it.gaps] == ["open", "unprovable"]
         assert it.gaps[1].first_missing == gap.first_missing
+        first_ms = round(it.prices[0].observed_at.timestamp() * 1000)
+        assert it.gaps[1].last_missing == first_ms
 
     play(scene)
 
