@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ingest import schedule
+from ingest import schedule, sources
 from ingest.binance.limits import DEFAULT_WEIGHT_LIMIT
 from ingest.exchange import choose
 from ingest.settings import IngestSettings
@@ -47,5 +47,6 @@ def read() -> Plan:
         weight_limit = simulator.simulator_weight_limit
     if weight_limit:  # the simulator's may be lifted
         schedule.check(schedule.plan(ingest), weight_limit, ingest.weight_share)
+    sources.check(ingest, venue)
     served = {name: port for name, port in metrics_ports.items() if port}
     return Plan(venue=venue, ports=ports, metrics_ports=served)

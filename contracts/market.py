@@ -111,6 +111,31 @@ class Ticker24h(msgspec.Struct, frozen=True, kw_only=True):
     trade_count: int
 
 
+class CoinMarket(msgspec.Struct, frozen=True, kw_only=True):
+    """`coin_markets`: a coin on all its markets together; None where the source says null.
+
+    `ts_event` is the source's own time of the values, `as_of` when it said so.
+    """
+
+    venue: str
+    coin_id: str
+    vs_currency: str
+    ts_event: datetime
+    symbol: str
+    name: str
+    price: Decimal
+    market_cap: Decimal | None
+    market_cap_rank: int | None
+    total_volume: Decimal | None
+    high_24h: Decimal | None
+    low_24h: Decimal | None
+    price_change_percent_24h: Decimal | None
+    circulating_supply: Decimal | None
+    total_supply: Decimal | None
+    max_supply: Decimal | None
+    as_of: datetime
+
+
 class Gap(msgspec.Struct, frozen=True, kw_only=True):
     """`gaps`: a range that is missing (trade ids, or open times in ms), its state and its cause."""
 

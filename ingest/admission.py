@@ -50,7 +50,8 @@ def _shape(kind: type[msgspec.Struct]) -> _Shape:
     fields = msgspec.structs.fields(kind)
 
     def of(field_type: type) -> tuple[str, ...]:
-        return tuple(field.name for field in fields if field.type is field_type)
+        wanted = (field_type, field_type | None)
+        return tuple(field.name for field in fields if field.type in wanted)
 
     times = tuple(name for name in of(datetime) if name not in _MAY_LIE_AHEAD)
     return _Shape(texts=of(str), counts=of(int), amounts=of(Decimal), times=times)
@@ -72,11 +73,13 @@ def refusal(row: msgspec.Struct, now: datetime) -> str | None:
         if unwanted.search(getattr(row, name)):
             return f"{name} holds a control character or broken Unicode"
     for name in shape.counts:
-        if getattr(row, name) not in _BIGINT:
-            return f"{name} = {getattr(row, name)} is no bigint"
+        count = getattr(row, name)
+        if count is not None and count not in _BIGINT:
+            return f"{name} = {count} is no bigint"
     for name in shape.amounts:
-        if not fits(getattr(row, name)):
-            return f"{name} = {_short(getattr(row, name))} does not fit into NUMERIC(38,18)"
+        amount = getattr(row, name)
+        if amount is not None and not fits(amount):
+            return f"{name} = {_short(amount)} does not fit into NUMERIC(38,18)"
     for name in shape.times:
         if not OLDEST <= getattr(row, name) <= now + AHEAD:
             return f"{name} = {getattr(row, name).isoformat()} is implausible"

@@ -8,6 +8,7 @@ from decimal import Decimal
 import msgspec
 
 from contracts.market import (
+    CoinMarket,
     Depth,
     Event,
     Gap,
@@ -49,6 +50,7 @@ class Batch(msgspec.Struct, kw_only=True):
     tickers: list[Ticker24h] = []
     watched: frozenset[str] = frozenset()
     movers: MoversPoll | None = None
+    coin_markets: list[CoinMarket] = []
     gaps: list[Gap] = []
     events: list[Event] = []
     rejected: list[Rejected] = []

@@ -6,10 +6,11 @@
     │   ├── BadAnswer        retryable   an answer that is not what the endpoint promises
     │   ├── Banned           retryable   429, 418 or 403: silence until `until`
     │   ├── WeightExhausted  retryable   this minute's share of the weight is spent
+    │   ├── QuotaSpent       retryable   a source's calls of this month are spent
     │   ├── RegionRefused    fatal       451 from every host
     │   ├── BadRequest       poison      the exchange refuses this very request (4xx, code)
     │   └── UnknownSymbol    fatal       not in exchangeInfo
-    ├── ScheduleTooHeavy     fatal       the weight limit cannot carry the settings
+    ├── ScheduleTooHeavy     fatal       a limit or a plan cannot carry the settings
     ├── BadRange             fatal       a backfill's interval or dates make no sense
     └── StoreError                    our side
         ├── StoreUnavailable retryable   PostgreSQL is away, restarting or out of connections
@@ -91,6 +92,19 @@ class WeightExhausted(ExchangeError):
         self.wait_s = wait_s
 
 
+class QuotaSpent(ExchangeError):
+    """All calls of a plan's month are spent; the next begins at `until` (UTC)."""
+
+    severity = "retryable"
+
+    def __init__(self, calls_a_month: int, until: datetime) -> None:
+        super().__init__(
+            f"all {calls_a_month} calls of this month are spent; "
+            f"the next begins at {until:%Y-%m-%d %H:%M} UTC"
+        )
+        self.until = until
+
+
 class RegionRefused(ExchangeError):
     """Every host refuses the place of this machine (451)."""
 
@@ -128,7 +142,7 @@ class UnknownSymbol(ExchangeError):
 
 
 class ScheduleTooHeavy(IngestError):
-    """The schedule needs more weight a minute than its share of the exchange's limit."""
+    """The schedule needs more than a limit allows: weight a minute, or calls of a plan."""
 
 
 class BadRange(IngestError):

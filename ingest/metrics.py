@@ -34,6 +34,11 @@ FAILING_POLLS = Gauge(
     f"{_NAME}_failing_polls", "Polls that fail, from their second failure in a row", ("endpoint",)
 )
 SKIPPED = Counter(f"{_NAME}_skipped_polls_total", "Polls left out, by reason", ("reason",))
+CALLS_LEFT = Gauge(f"{_NAME}_calls_left", "Calls that a plan still has this month", ("venue",))
+CALLS_FORECAST = Gauge(
+    f"{_NAME}_calls_forecast", "Calls made by the end of this month, by the schedule", ("venue",)
+)
+SOURCE_UP = Gauge(f"{_NAME}_source_up", "1 while a source beside the exchange speaks", ("venue",))
 SHEDDING_LEVEL = Gauge(f"{_NAME}_shedding_level", "Streams left out by order of the watch, 0 to 3")
 SHED_POLLS = Counter(f"{_NAME}_shed_polls_total", "Polls not made for it", ("stream",))
 SHED_ROWS = Counter(f"{_NAME}_shed_rows_total", "Rows fetched and dropped for it", ("stream",))

@@ -87,6 +87,8 @@ def prepare(batch: Batch, now: datetime) -> Prepared:
     tickers = floored(admit("ticker_24h", batch.tickers), "as_of")
     rows["ticker_24h"] = newest("ticker_24h", tickers)
     rows["ticker_24h_history"] = [each for each in tickers if each.symbol in batch.watched]
+    coins = floored(admit("coin_markets", batch.coin_markets), "ts_event")
+    rows["coin_markets"] = newest("coin_markets", coins)
     rows["gaps"] = newest("gaps", admit("gaps", batch.gaps))
     rows["events"] = [event_row(event, now) for event in admit("events", batch.events)]
     return Prepared({table: found for table, found in rows.items() if found}, rejected)

@@ -15,7 +15,6 @@ import contextlib
 from collections import deque
 from datetime import datetime
 
-import msgspec
 import structlog
 
 from contracts.market import Event, Gap, Rejected
@@ -33,8 +32,10 @@ from ingest.readback import Readback
 from ingest.schedule import Poll, Schedule
 from ingest.settings import IngestSettings
 from ingest.shedding import CAUSE, Shedding, last_known_ids, obeyed
+from ingest.sources import Sources
 from ingest.spool import Spool
 from ingest.store import Store
+from ingest.summary import Summary
 from ingest.tape import Tape
 from ingest.valuation import Valuation
 from ingest.writer import StoreThread, Writer, beat_forever, obey_forever
@@ -47,15 +48,6 @@ _TICK_S = 0.1  # how soon an end is noticed
 _FLUSH_S = 5.0  # for what still waits at the end
 _RETRY_S = 5.0  # between two tries of the first exchangeInfo
 _REFRESH_S = 60.0  # before exchangeInfo is read again where it seems out of date
-
-
-class Summary(msgspec.Struct, frozen=True):
-    """What a run did: rows by table, rows set aside, polls that failed."""
-
-    venue: str
-    rows: dict[str, int]
-    quarantined: int
-    failed: list[str]
 
 
 def run(settings: IngestSettings, shutdown: Shutdown, *, once: bool = False) -> Summary:
@@ -103,6 +95,7 @@ class Service:
         self._store = StoreThread(store)
         self._spool: Spool[Batch] = Spool(settings.spool_mb * 1024 * 1024)
         self.shedding = Shedding(exchange.venue)
+        self._sources = Sources(settings, exchange, self._spool, lambda: self.shedding.level)
         self._writer = Writer(self._store, self._spool, self.shedding)
         self._evidence: list[Rejected] = []  # of bodies that could not be read
         self._gaps: list[Gap] = []  # that shedding makes and ends
@@ -119,6 +112,7 @@ class Service:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._writer.run())
+                beside = tasks.create_task(self._sources.run(self._store, once=once))
                 market = await self._load()
                 poller = Poller(self._settings, self._client, market, self.shedding)
                 polls = schedule.plan(self._settings)
@@ -133,6 +127,7 @@ class Service:
                         )
                         tasks.create_task(readback.run(spare))
                         await self._poll_for_ever(tasks, poller, polls)
+                self._failed += await beside
                 await self._hand_over_notes()
                 await self._spool.close()
         except ExceptionGroup as group:  # one reason to end is enough to say

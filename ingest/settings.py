@@ -10,13 +10,14 @@ from __future__ import annotations
 import ipaddress
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
-from pydantic_settings import NoDecode
+from pydantic import Field, field_validator, model_validator
 
+from ingest.fields import Names, Seconds, without_twins
 from ingest.intervals import INTERVALS
+from ingest.source_settings import SourceSettings
 from runtime.endpoints import Port, PostgresEndpoint
 
 MARKET_DATA_HOST = "https://data-api.binance.vision"
@@ -33,18 +34,7 @@ _DEFAULT_ASSETS = ("BTC", "ETH", "XRP", "BNB", "SOL", "DOGE", "TRX", "ADA", "SUI
 _DEFAULT_SYMBOLS = tuple(f"{asset}USDT" for asset in _DEFAULT_ASSETS)
 
 
-def _comma_separated(value: object) -> object:
-    """`BTCUSDT,ETHUSDT` from the environment as a list."""
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    return value
-
-
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
-Seconds = Annotated[float, Field(ge=1, le=86_400)]
-
-
-class IngestSettings(PostgresEndpoint):
+class IngestSettings(PostgresEndpoint, SourceSettings):
     """Lists are comma-separated in the environment."""
 
     exchange: Literal["auto", "binance", "simulator"] = "auto"
@@ -123,10 +113,7 @@ class IngestSettings(PostgresEndpoint):
     @field_validator("symbols", "kline_intervals", "movers_quotes", "usd_quotes")
     @classmethod
     def _no_twins(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        twins = sorted({name for name in names if names.count(name) > 1})
-        if twins:
-            raise ValueError(f"named twice: {', '.join(twins)}")
-        return names
+        return without_twins(names)
 
     @field_validator("symbols")
     @classmethod

@@ -99,11 +99,15 @@ class Shedding:
         return self._begin(stream, poll.symbol, last_id + 1, now)
 
     def strip(self, batch: Batch, now: datetime) -> Batch:
-        """The batch without rows of what is shed, and with the gaps that this makes."""
+        """The batch without rows of what is shed, and with the gaps that this makes.
+
+        Rows of another venue stay: whoever fetches them leaves them out, and says so, itself.
+        """
         for stream in shed(self.level):
-            rows = getattr(batch, stream)
+            rows = [row for row in getattr(batch, stream) if row.venue == self._venue]
             if not rows:
                 continue
+            others = [row for row in getattr(batch, stream) if row.venue != self._venue]
             metrics.SHED_ROWS.labels(stream).inc(len(rows))
             first: dict[str, int] = {}
             for row in rows:
@@ -115,7 +119,7 @@ class Shedding:
                 if stream == "trades":
                     self._tape.rewind(symbol, place - 1)
                 gaps += self._begin(stream, symbol, place, now)
-            batch = msgspec.structs.replace(batch, gaps=gaps, **{stream: []})
+            batch = msgspec.structs.replace(batch, gaps=gaps, **{stream: others})
         return batch
 
     def polled_again(self, poll: Poll, now: datetime) -> list[Gap]:

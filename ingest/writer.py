@@ -127,6 +127,7 @@ def merged(batches: Sequence[Batch]) -> list[Batch]:
             tickers=last.tickers + batch.tickers,
             watched=last.watched | batch.watched,
             movers=batch.movers or last.movers,
+            coin_markets=last.coin_markets + batch.coin_markets,
             gaps=last.gaps + batch.gaps,
             events=last.events + batch.events,
             rejected=last.rejected + batch.rejected,

@@ -7,17 +7,18 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 
 import structlog
 from aiohttp import web
 
 from simulator import control, metrics, pages
+from simulator.answers import Answer, DroppedError, damaged, send
 from simulator.clock import Clock
-from simulator.corruption import corrupted
+from simulator.coincap import CoinCap
+from simulator.coingecko import CoinGecko
 from simulator.endpoints import ENDPOINTS, Endpoint
-from simulator.errors import ApiError, PortTakenError, SimulatorError
-from simulator.faults import Cut, Delay, Drop, HangUp, Limit, Page, Rule, Script, Silence
+from simulator.errors import ApiError, PortTakenError
+from simulator.faults import Delay, Drop, HangUp, Limit, Page, Rule, Script, Silence
 from simulator.journal import Journal, Request
 from simulator.limits import LimitExceededError, Limits
 from simulator.market import Market
@@ -31,21 +32,6 @@ log = structlog.get_logger(__name__)
 
 _LOOK_AHEAD_S = 30.0  # before a minute begins
 _LOOK_AHEAD_PAUSE_S = 0.02  # between symbols
-
-
-@dataclass(slots=True)
-class Answer:
-    """What goes back to the client, and how."""
-
-    status: int
-    body: str
-    media_type: str = "application/json"
-    headers: dict[str, str] = field(default_factory=dict)
-    cut: Cut | None = None
-
-
-class DroppedError(SimulatorError):
-    """The connection is closed without an answer."""
 
 
 class Server:
@@ -75,6 +61,8 @@ class Server:
             app.router.add_get(path, self._rest)
         control.Control(self).add_routes(app)
         self.sockets.add_routes(app)
+        CoinGecko(self).add_routes(app)
+        CoinCap(self).add_routes(app)
         app.router.add_route("*", "/{path:.*}", self._rest)
         app.cleanup_ctx.append(self._look_ahead)
         return app
@@ -120,7 +108,8 @@ class Server:
                 took_ms=round((time.perf_counter() - started) * 1e3, 3),
             ),
         )
-        return await _send(http, answer, used)
+        weights = {"X-MBX-USED-WEIGHT": str(used), "X-MBX-USED-WEIGHT-1M": str(used)}
+        return await send(http, answer, weights)
 
     def _note(self, request: Request) -> None:
         self.journal.note(request)
@@ -153,7 +142,7 @@ class Server:
             page = pages.page("not_found")
             return Answer(page.status, page.body, page.media_type)
         self.limits.charge(address, weight, self.now_s())
-        return _damaged(Answer(200, await self._body(http, endpoint)), rules)
+        return damaged(Answer(200, await self._body(http, endpoint)), rules)
 
     async def _body(self, http: web.Request, endpoint: Endpoint) -> str:
         unit_us = _unit_us(http.headers.get("X-MBX-TIME-UNIT", "MILLISECOND"))
@@ -189,15 +178,6 @@ class Server:
             await asyncio.sleep(max(0.0, minute * 60 - self.now_s() - _LOOK_AHEAD_S))
 
 
-def _damaged(answer: Answer, rules: list[Rule]) -> Answer:
-    for rule in rules:
-        if isinstance(rule.action, Cut):
-            answer.cut = rule.action
-        elif not isinstance(rule.action, Delay | Drop | Limit | Page | HangUp | Silence):
-            answer.body = corrupted(answer.body, rule.action)
-    return answer
-
-
 def _unit_us(text: str) -> int:
     units = {"MILLISECOND": 1000, "MICROSECOND": 1}
     if text.upper() not in units:
@@ -205,38 +185,6 @@ def _unit_us(text: str) -> int:
             -1194, "Invalid value for time unit; expected either MICROSECOND or MILLISECOND."
         )
     return units[text.upper()]
-
-
-async def _send(http: web.Request, answer: Answer, used: int) -> web.StreamResponse:
-    if answer.status == 0:
-        _abort(http)
-        return web.Response(status=499)
-    headers = {
-        "X-MBX-USED-WEIGHT": str(used),
-        "X-MBX-USED-WEIGHT-1M": str(used),
-        **answer.headers,
-    }
-    body = answer.body.encode()
-    if answer.cut is None:
-        return web.Response(
-            status=answer.status,
-            body=body,
-            headers={**headers, "Content-Type": f"{answer.media_type};charset=UTF-8"},
-        )
-    part = body[: int(len(body) * answer.cut.share)]
-    response = web.StreamResponse(status=answer.status, headers=headers)
-    response.content_type = answer.media_type
-    response.content_length = len(body) if answer.cut.close else len(part)
-    await response.prepare(http)
-    await response.write(part)
-    if answer.cut.close:
-        _abort(http)
-    return response
-
-
-def _abort(http: web.Request) -> None:
-    if http.transport is not None:
-        http.transport.abort()
 
 
 @asynccontextmanager

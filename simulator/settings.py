@@ -60,8 +60,9 @@ class SimulatorSettings(Settings):
 
     @property
     def port(self) -> int:
-        """The port to listen on."""
-        return urlsplit(self.simulator_url).port or 80
+        """The port to listen on; 0 means any free one."""
+        port = urlsplit(self.simulator_url).port
+        return 80 if port is None else port
 
 
 def _is_loopback(host: str) -> bool:

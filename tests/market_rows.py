@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from contracts.market import Depth, Gap, Instrument, Kline, Price, Ticker24h, Trade
+from contracts.market import CoinMarket, Depth, Gap, Instrument, Kline, Price, Ticker24h, Trade
 
 VENUE = "simulator"
 SYMBOL = "BTCUSDT"
@@ -132,3 +132,22 @@ def gap(first_missing: int = 5, **changes: Any) -> Gap:
             **changes,
         }
     )
+
+
+def coin_market(coin_id: str = "bitcoin", **changes: Any) -> CoinMarket:
+    amounts = ("total_volume", "high_24h", "low_24h", "price_change_percent_24h")
+    supplies = ("circulating_supply", "total_supply", "max_supply")
+    fields: dict[str, Any] = {
+        "venue": "coingecko",
+        "coin_id": coin_id,
+        "vs_currency": "usd",
+        "ts_event": NOON,
+        "symbol": "btc",
+        "name": "Bitcoin",
+        "price": Decimal("67000.12"),
+        "market_cap": None,
+        "market_cap_rank": None,
+        **dict.fromkeys((*amounts, *supplies)),
+        "as_of": NOON,
+    }
+    return CoinMarket(**{**fields, **changes})

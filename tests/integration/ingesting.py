@@ -15,8 +15,9 @@ from typing import Any
 
 import httpx
 
-from ingest.service import Summary, run
+from ingest.service import run
 from ingest.settings import IngestSettings
+from ingest.summary import Summary
 from runtime.endpoints import PostgresEndpoint
 from runtime.settings import PROJECT_ROOT
 from runtime.shutdown import Shutdown
@@ -188,6 +189,8 @@ def settings_for(database: PostgresEndpoint, simulator: Simulator, folder: Path)
         postgres_database=database.postgres_database,
         exchange="simulator",
         simulator_url=simulator.url,
+        coingecko="off",  # the exchange alone; test_ingest_sources has the others
+        coincap="off",
         symbols=("BTCUSDT", "ETHUSDT"),
         prices_every_s=1,
         ticker_24h_every_s=2,

@@ -142,6 +142,15 @@ def test_what_is_not_shed_passes() -> None:
     assert (len(batch.depth), len(batch.trades), len(batch.prices)) == (0, 1, 1)
 
 
+def test_rows_of_another_venue_are_none_of_its_business() -> None:
+    """A source beside the exchange sheds by itself, so its rows and its gaps bear its venue."""
+    foreign = msgspec.structs.replace(price("bitcoin", 1), venue="coincap")
+    batch = shedding().strip(Batch(prices=[foreign, price("S", 2)]), at(9))
+    assert batch.prices == [foreign]
+    assert [(gap.venue, gap.first_missing) for gap in batch.gaps] == [("v", ms(2))]
+    assert shedding().strip(Batch(prices=[foreign]), at(9)).gaps == []
+
+
 def test_a_crash_while_shedding_loses_nothing_of_the_record() -> None:
     """The next process takes the open rows up; trades go on where the gap begins."""
     opened = [*shedding().leave_out(DEPTH, at(5)), *shedding().leave_out(TRADES, at(5))]

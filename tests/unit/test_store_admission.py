@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from contracts.market import Event
 from ingest.admission import fits, refusal, sift
-from tests.market_rows import NOON, depth, gap, kline, price, ticker, trade
+from tests.market_rows import NOON, coin_market, depth, gap, kline, price, ticker, trade
 
 NINES = Decimal("99999999999999999999.999999999999999999")  # the largest NUMERIC(38,18)
 
@@ -52,12 +52,21 @@ def test_the_rule_is_that_of_an_integer_of_38_digits(value: Decimal) -> None:
         (trade(2**63), f"trade_id = {2**63} is no bigint"),
         (kline(close=Decimal("1E+20")), "close = 1E+20 does not fit"),
         (ticker(as_of=datetime(3000, 1, 1, tzinfo=UTC)), "as_of = 3000"),
+        (coin_market(price=Decimal("1E-19")), "price = 1E-19 does not fit"),
+        (coin_market(max_supply=Decimal("1E+20")), "max_supply = 1E+20 does not fit"),
+        (coin_market(market_cap_rank=2**63), f"market_cap_rank = {2**63} is no bigint"),
+        (coin_market(ts_event=datetime(3000, 1, 1, tzinfo=UTC)), "ts_event = 3000"),
         (depth(asks=[(Decimal(1), Decimal(1)), (Decimal(2), Decimal("NaN"))]), "asks[1]"),
     ],
 )
 def test_refusal_names_the_column(row: msgspec.Struct, column: str) -> None:
     """The reason in quarantine says what was wrong where."""
     assert (refusal(row, NOON) or "").startswith(column)
+
+
+def test_what_a_source_does_not_know_is_no_reason_to_refuse() -> None:
+    """Null in each field that may be null, the others valid."""
+    assert refusal(coin_market(), NOON) is None
 
 
 def test_open_candle_may_end_in_the_future() -> None:

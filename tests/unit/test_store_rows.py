@@ -10,7 +10,7 @@ import pytest
 from contracts.market import Event, Rejected
 from ingest.batch import Batch
 from ingest.rows import book_row, event_row, imbalance, newest, prepare
-from tests.market_rows import NOON, depth, instrument, kline, price, ticker, trade
+from tests.market_rows import NOON, coin_market, depth, instrument, kline, price, ticker, trade
 
 
 def test_times_of_keys_are_floored_to_ms() -> None:
@@ -103,3 +103,14 @@ def test_repeated_event_has_the_same_key() -> None:
     assert event_row(event, NOON) == event_row(event, NOON)
     other = Event(venue="simulator", kind="ban", message="418 until one")
     assert event_row(event, NOON).id != event_row(other, NOON).id
+
+
+def test_a_coin_said_twice_at_one_time_is_the_newer_saying() -> None:
+    """Times are floored to ms first, so that both are one key; another time is another row."""
+    at = NOON + timedelta(microseconds=900)
+    old = coin_market(ts_event=NOON, market_cap_rank=2)
+    new = coin_market(ts_event=at, market_cap_rank=1, as_of=NOON + timedelta(seconds=1))
+    later = coin_market(ts_event=NOON + timedelta(milliseconds=1))
+    rows = prepare(Batch(coin_markets=[new, old, later]), NOON).rows["coin_markets"]
+    floored = coin_market(ts_event=NOON, market_cap_rank=1, as_of=NOON + timedelta(seconds=1))
+    assert rows == [floored, later]
