@@ -151,7 +151,7 @@ class OrderBook:
             return Step.CROSSED
         for place, diff in enumerate(newer):
             step = self._follow(diff)
-            if self.last_id is None:
+            if step in {Step.HOLE, Step.CROSSED}:
                 self._waiting.extend(newer[place + 1 :])
                 return step
         return Step.APPLIED

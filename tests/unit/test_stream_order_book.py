@@ -21,14 +21,16 @@ def levels(*pairs: tuple[int, int]) -> Levels:
     return [(Decimal(price), Decimal(quantity)) for price, quantity in pairs]
 
 
-def diff(first: int, final: int, bids: Levels = (), asks: Levels = ()) -> BookDiff:  # type: ignore[assignment]
+def diff(
+    first: int, final: int, bids: Levels | None = None, asks: Levels | None = None
+) -> BookDiff:
     return BookDiff(
         symbol="S",
         first_id=first,
         final_id=final,
         event_ms=NOW_MS,
-        bids=list(bids),
-        asks=list(asks),
+        bids=bids or [],
+        asks=asks or [],
     )
 
 
@@ -46,14 +48,14 @@ def started(last_id: int = 10) -> OrderBook:
 def test_a_book_begins_with_a_snapshot_and_the_diffs_that_waited() -> None:
     """Those that the snapshot holds are dropped, the one that spans its end is applied."""
     book = OrderBook("v", "S")
-    assert not book.wants_snapshot
+    before = book.wants_snapshot
     for one in (
         diff(8, 10, levels((9, 99))),
         diff(11, 12, levels((9, 5))),
         diff(13, 13, asks=levels((11, 0))),
     ):
         assert book.change(one, NOW_MS) is Step.KEPT
-    assert book.wants_snapshot
+    assert (before, book.wants_snapshot) == (False, True)
     assert book.start(11, levels((9, 1), (8, 2)), levels((11, 1), (12, 2))) is Step.APPLIED
     row = shown(book)
     assert row is not None
@@ -160,7 +162,7 @@ def test_a_book_does_not_grow_without_end(monkeypatch: pytest.MonkeyPatch) -> No
     row = shown(book)
     assert row is not None
     assert max(len(row.bids), len(row.asks)) <= 10
-    assert (row.bids[0][0], row.asks[0][0]) == (9, 11)
+    assert (row.bids[0][0], row.asks[0][0]) == (Decimal(9), Decimal(11))
 
 
 class Truth:
