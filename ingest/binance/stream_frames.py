@@ -91,7 +91,9 @@ def read_frame(frame: bytes | str, venue: str) -> Frame:
 
 
 def kind_of(stream: str) -> str:
-    """`btcusdt@kline_1m` → `@kline`; a stream of the whole market is its own kind."""
+    """`btcusdt@kline_1m` → `@kline`; a stream of the whole market is its own kind; "" → unread."""
+    if not stream:
+        return "unread"
     if stream.startswith("!"):
         return stream
     return "@" + stream.partition("@")[2].partition("@")[0].partition("_")[0]
