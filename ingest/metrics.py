@@ -46,3 +46,16 @@ STREAMS_LIVE = Gauge(f"{_NAME}_streams_live", "Streams that flow")
 STREAM_ENDS = Counter(
     f"{_NAME}_stream_ends_total", "Connections that ended or will, by reason", ("reason",)
 )
+STREAM_DROPPED = Counter(
+    f"{_NAME}_stream_dropped_total",
+    "Streamed trades without room, to be asked for again, and rejected rows beyond what is kept",
+    ("what",),
+)
+STREAM_FALLBACK = Gauge(
+    f"{_NAME}_stream_fallback_polls", "Polls that stand in for a stream that is away", ("endpoint",)
+)
+STREAM_LATENCY = Histogram(
+    f"{_NAME}_stream_latency_seconds",
+    "From the event, by the exchange's clock, to its receipt",
+    ("kind",),
+)

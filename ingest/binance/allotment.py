@@ -18,14 +18,21 @@ STREAMS_LIMIT: Final = 1024  # of a connection, by the exchange
 CONNECTIONS_LIMIT: Final = 50  # ours: a start and a rotation at once stay far below 300 in 5 min
 
 
+def trade_stream(symbol: str) -> str:
+    return f"{symbol.lower()}@trade"
+
+
+def kline_stream(symbol: str, interval: str) -> str:
+    return f"{symbol.lower()}@kline_{interval}"
+
+
 def stream_of(poll: Poll) -> str | None:
     """The stream that tells what the poll asks for; None where there is none that we read."""
-    symbol = poll.symbol.lower()
     match poll.endpoint:
         case "trades":
-            return f"{symbol}@trade"
+            return trade_stream(poll.symbol)
         case "klines":
-            return f"{symbol}@kline_{poll.interval}"
+            return kline_stream(poll.symbol, poll.interval)
         case "ticker/price":
             return WHOLE_MARKET
     return None
