@@ -68,6 +68,7 @@ class Streaming:
         """Until it is cancelled; returns at once where nothing is streamed."""
         if not self._polls:
             return
+        self._count_fallback()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._streams.run())
             while True:
@@ -120,13 +121,19 @@ class Streaming:
         for stream in self._flowing - flowing:
             self._owed.pop(self._polls[stream], None)  # the schedule has it again
         self._flowing = flowing
-        polled = Counter(self._polls[each].endpoint for each in self._polls.keys() - flowing)
-        for endpoint in {poll.endpoint for poll in self._polls.values()}:
-            metrics.STREAM_FALLBACK.labels(endpoint).set(polled[endpoint])
+        polled = self._count_fallback()
         if polled:
             log.warning("polling in the place of streams", polls=dict(polled))
         else:
             log.info("every stream flows; their polls rest", streams=len(flowing))
+
+    def _count_fallback(self) -> Counter[str]:
+        """Polls that stand in for a stream, by endpoint."""
+        away = self._polls.keys() - self._flowing
+        polled = Counter(self._polls[stream].endpoint for stream in away)
+        for endpoint in {poll.endpoint for poll in self._polls.values()}:
+            metrics.STREAM_FALLBACK.labels(endpoint).set(polled[endpoint])
+        return polled
 
     def _owe_missed(self, streams: set[str]) -> None:
         for poll in (self._polls[stream] for stream in streams):

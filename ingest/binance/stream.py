@@ -130,6 +130,7 @@ class Streams:
         try:
             while True:
                 for line in self._lines:
+                    _raise_failure(line)
                     self._do(line, line.connection.tick(_now_s()))
                 self._show()
                 await asyncio.sleep(_TICK_S)
@@ -138,6 +139,8 @@ class Streams:
             for task in (*tasks, *self._errands):
                 task.cancel()
             await asyncio.gather(*tasks, *self._errands, return_exceptions=True)
+            metrics.STREAM_CONNECTIONS.set(0)
+            metrics.STREAMS_LIVE.set(0)
 
     def flows(self, stream: str) -> bool:
         """Whether the stream is live, as far as anybody can know."""
@@ -263,6 +266,13 @@ class Streams:
         if response.status_code != _FIREWALL:  # which guards this host; the others are of us
             self._refusals.banned(response.status_code, until)
         return (until - now).total_seconds()
+
+
+def _raise_failure(line: _Line) -> None:
+    """A task that is done and still known ended by an error of ours: the process ends by it."""
+    for task in list(line.tasks.values()):
+        if task.done():
+            task.result()
 
 
 async def _said(socket: _Socket, text: str) -> None:

@@ -244,10 +244,11 @@ def test_prices_of_watched_symbols_go_on_as_they_come_the_others_at_the_polls_pa
 def test_prices_of_symbols_that_do_not_trade_are_left_out_and_unknown_ones_are_told() -> None:
     """A poll asks for TRADING symbols only; an unknown one means that exchangeInfo is old."""
     scene = Scene()
-    scene.tell(prices=[price("OLDUSDT")])
-    assert not scene.inflow.stale
-    scene.tell(prices=[price("NEWUSDT")])
-    assert scene.inflow.stale
+    stale = []
+    for symbol in ("OLDUSDT", "NEWUSDT"):
+        scene.tell(prices=[price(symbol)])
+        stale.append(scene.inflow.stale)
+    assert stale == [False, True]
     assert scene.inflow.gather(0).batch.prices == []
 
 
