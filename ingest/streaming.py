@@ -27,6 +27,7 @@ from ingest.binance.stream_frames import kind_of
 from ingest.binance.stream_messages import Told
 from ingest.exchange import Exchange
 from ingest.inflow import Inflow
+from ingest.owed import OwedPolls
 from ingest.polling import Poller
 from ingest.schedule import Poll
 from ingest.settings import IngestSettings
@@ -35,7 +36,6 @@ from ingest.spool import Spool
 log = structlog.get_logger(__name__)
 
 BATCH_EVERY_S: Final = 0.1
-ASK_AGAIN_S: Final = 1.0  # between two tries of a poll that is owed
 
 
 class Streaming:
@@ -61,8 +61,7 @@ class Streaming:
             Refusals(settings.firewall_pause_s, self._silent_s, client.bans.record),
         )
         self._flowing: set[str] = set()
-        self._owed: dict[Poll, float] = {}  # poll → not before
-        self._asking: set[Poll] = set()
+        self._owed = OwedPolls()
 
     async def run(self, poller: Poller, spool: Spool[Batch]) -> None:
         """Until it is cancelled; returns at once where nothing is streamed."""
@@ -74,7 +73,8 @@ class Streaming:
             while True:
                 self._look()
                 gathered = self._inflow.gather(_now_s())
-                self._owe_missed(gathered.missed)
+                for stream in gathered.missed:
+                    self._owed.missed(self._polls[stream])
                 poller.stale |= self._inflow.stale
                 self._inflow.stale = False
                 if gathered.size:
@@ -87,21 +87,17 @@ class Streaming:
 
     def owed(self) -> list[Poll]:
         """Polls that are to be made now, whatever the schedule says."""
-        now_s = _now_s()
-        due = [poll for poll, not_before_s in self._owed.items() if not_before_s <= now_s]
-        self._owed.update(dict.fromkeys(due, now_s + ASK_AGAIN_S))
-        return due
+        return self._owed.due(_now_s())
 
     def asked(self, poll: Poll) -> None:
         """The poll is on its way."""
-        self._owed.pop(poll, None)
-        self._asking.add(poll)
+        self._owed.asked(poll, _now_s())
 
     def answered(self, poll: Poll, *, well: bool) -> None:
         """The poll has ended; one that brought nothing is owed again, where its stream flows."""
-        self._asking.discard(poll)
+        self._owed.answered(poll)
         if not well and stream_of(poll) in self._flowing:
-            self._owed.setdefault(poll, _now_s() + ASK_AGAIN_S)
+            self._owed.owe(poll)
 
     def _take(self, told: Told, received: datetime) -> None:
         if told.event_ms is not None:
@@ -116,10 +112,9 @@ class Streaming:
         if flowing == self._flowing:
             return
         for stream in flowing - self._flowing:
-            # one that is under way may have been answered before the stream began
-            self._owed[self._polls[stream]] = 0.0
+            self._owed.owe(self._polls[stream])
         for stream in self._flowing - flowing:
-            self._owed.pop(self._polls[stream], None)  # the schedule has it again
+            self._owed.forget(self._polls[stream])  # the schedule has it again
         self._flowing = flowing
         polled = self._count_fallback()
         if polled:
@@ -134,11 +129,6 @@ class Streaming:
         for endpoint in {poll.endpoint for poll in self._polls.values()}:
             metrics.STREAM_FALLBACK.labels(endpoint).set(polled[endpoint])
         return polled
-
-    def _owe_missed(self, streams: set[str]) -> None:
-        for poll in (self._polls[stream] for stream in streams):
-            if poll not in self._asking:
-                self._owed.setdefault(poll, 0.0)
 
     def _silent_s(self) -> float:
         now = utc_now()

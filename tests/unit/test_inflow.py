@@ -17,7 +17,9 @@ from ingest.candles import Candles
 from ingest.catalogue import Catalogue
 from ingest.held_trades import HOLD_S, HeldTrades
 from ingest.inflow import REJECTED_A_BATCH, Inflow
+from ingest.owed import OwedPolls
 from ingest.polling import Market
+from ingest.schedule import Poll
 from ingest.shedding import CAUSE, Shedding
 from ingest.tape import Tape
 from ingest.valuation import Valuation
@@ -204,6 +206,36 @@ def test_every_id_is_taken_once_in_order_or_named_as_missing(events: list[tuple[
     assert not named & set(taken)
     assert named | set(taken) == set(range(max(taken) + 1))
     assert held.clear() == 0
+
+
+def test_what_is_missed_is_asked_for_at_once_but_not_again_and_again() -> None:
+    """One that is under way is waited for; a hole that stays costs a poll a second."""
+    owed, poll = OwedPolls(), Poll(endpoint="trades", every_s=5, weight=25, symbol="BTCUSDT")
+    owed.missed(poll)
+    assert owed.due(10) == [poll]
+    owed.asked(poll, 10)
+    owed.missed(poll)
+    assert poll not in owed
+    owed.answered(poll)
+    owed.missed(poll)
+    assert (owed.due(10.2), owed.due(11)) == ([], [poll])
+
+
+def test_a_stream_that_begins_owes_a_poll_that_is_asked_after_it_began() -> None:
+    """One that was under way may have been answered before; one that cannot start stays owed."""
+    owed, poll = OwedPolls(), Poll(endpoint="trades", every_s=5, weight=25, symbol="BTCUSDT")
+    owed.asked(poll, 9)
+    owed.owe(poll)
+    assert owed.due(10) == [poll]
+    assert poll in owed, "it could not start, for it was still running"
+    owed.answered(poll)
+    assert owed.due(11) == [poll]
+    owed.asked(poll, 11)
+    owed.answered(poll)
+    assert poll not in owed
+    owed.owe(poll)
+    owed.forget(poll)
+    assert owed.due(20) == []
 
 
 def test_of_a_candle_only_the_last_word_goes_on_and_a_closed_one_stays_closed() -> None:
