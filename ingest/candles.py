@@ -27,6 +27,11 @@ class Candles:
         start = following(interval, last)
         return endpoints.klines(symbol, interval, limit=endpoints.PAGE, start_ms=start)
 
+    def follows(self, kline: Kline) -> bool:
+        """Whether no closed candle is missing before this one, as far as anybody knows."""
+        last = self._last.get((kline.symbol, kline.interval))
+        return last is None or _ms(kline.open_time) <= following(kline.interval, last)
+
     def take(self, klines: Iterable[Kline]) -> None:
         """Remember the closed ones among candles that were handed on."""
         for kline in klines:

@@ -21,10 +21,11 @@ _REGION_REFUSED = 451
 
 
 class Exchange(msgspec.Struct, frozen=True):
-    """`venue` stands in every row; `base_urls` in order of preference."""
+    """`venue` stands in every row; URLs, of requests and of streams, in order of preference."""
 
     venue: Literal["binance", "simulator"]
     base_urls: tuple[str, ...]
+    stream_urls: tuple[str, ...] = ()
 
 
 async def choose(settings: IngestSettings) -> Exchange:
@@ -33,8 +34,9 @@ async def choose(settings: IngestSettings) -> Exchange:
     `auto` asks Binance's hosts once, briefly, and says loudly that it takes the simulator where
     none answers. `binance` and `simulator` ask nobody.
     """
-    binance = Exchange("binance", settings.binance_hosts)
-    simulator = Exchange("simulator", (settings.simulator_url,))
+    binance = Exchange("binance", settings.binance_hosts, settings.binance_stream_hosts)
+    stream_url = "ws" + settings.simulator_url.removeprefix("http")
+    simulator = Exchange("simulator", (settings.simulator_url,), (stream_url,))
     if settings.exchange == "simulator":
         return simulator
     banned = BanBook(settings.run_dir, binance.venue).current(utc_now())

@@ -44,3 +44,23 @@ SHED_POLLS = Counter(f"{_NAME}_shed_polls_total", "Polls not made for it", ("str
 SHED_ROWS = Counter(f"{_NAME}_shed_rows_total", "Rows fetched and dropped for it", ("stream",))
 GAPS = Counter(f"{_NAME}_gaps_total", "Holes in a stream, by stream and state", ("stream", "state"))
 POLLED_SYMBOLS = Gauge(f"{_NAME}_polled_symbols", "Watched symbols that are TRADING")
+
+STREAM_MESSAGES = Counter(f"{_NAME}_stream_messages_total", "Events of streams, by kind", ("kind",))
+STREAM_CONNECTIONS = Gauge(f"{_NAME}_stream_connections", "Open connections of streams")
+STREAMS_LIVE = Gauge(f"{_NAME}_streams_live", "Streams that flow")
+STREAM_ENDS = Counter(
+    f"{_NAME}_stream_ends_total", "Connections that ended or will, by reason", ("reason",)
+)
+STREAM_DROPPED = Counter(
+    f"{_NAME}_stream_dropped_total",
+    "Streamed trades without room, to be asked for again, and rejected rows beyond what is kept",
+    ("what",),
+)
+STREAM_FALLBACK = Gauge(
+    f"{_NAME}_stream_fallback_polls", "Polls that stand in for a stream that is away", ("endpoint",)
+)
+STREAM_LATENCY = Histogram(
+    f"{_NAME}_stream_latency_seconds",
+    "From the event, by the exchange's clock, to its receipt",
+    ("kind",),
+)

@@ -49,7 +49,7 @@ class TapeRepair:
                 state, detail = await self._ask(symbol, hole, refilled)
             ids = (trade.trade_id for trade in refilled.trades)
             for rest in missing(ids, hole):
-                refilled.gaps.append(self._gap(symbol, rest, state, cause, detail))
+                refilled.gaps.append(trade_gap(self._venue, symbol, rest, state, cause, detail))
         return refilled
 
     async def _ask(self, symbol: str, hole: range, refilled: Refilled) -> tuple[str, str]:
@@ -76,18 +76,20 @@ class TapeRepair:
             next_id = max(trade.trade_id for trade in page) + 1
         return verdict
 
-    def _gap(self, symbol: str, ids: range, state: str, cause: str, detail: str) -> Gap:
-        metrics.GAPS.labels("trades", state).inc()
-        now = utc_now()
-        return Gap(
-            venue=self._venue,
-            symbol=symbol,
-            stream="trades",
-            first_missing=ids.start,
-            last_missing=ids.stop - 1,
-            state=state,
-            cause=cause,
-            detail=detail,
-            detected_at=now,
-            as_of=now,
-        )
+
+def trade_gap(venue: str, symbol: str, ids: range, state: str, cause: str, detail: str) -> Gap:
+    """A row of `gaps` for trades that are missing, as of now."""
+    metrics.GAPS.labels("trades", state).inc()
+    now = utc_now()
+    return Gap(
+        venue=venue,
+        symbol=symbol,
+        stream="trades",
+        first_missing=ids.start,
+        last_missing=ids.stop - 1,
+        state=state,
+        cause=cause,
+        detail=detail,
+        detected_at=now,
+        as_of=now,
+    )

@@ -1,7 +1,7 @@
 """The ingester: from the exchange to PostgreSQL, until it is told to end.
 
     schedule ─► polls (asyncio tasks) ─► spool (bounded) ─► writer (a thread) ─► PostgreSQL
-                                                            heartbeat (a thread) ─┘
+    streams, which let polls rest ───────┘                  heartbeat (a thread) ─┘
 
 It survives what is around it: an exchange that is silent, bans us or refuses our region is asked
 again when that makes sense; PostgreSQL may go away and come back. It ends on its own only where a
@@ -13,11 +13,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from datetime import datetime
 
 import structlog
 
-from contracts.market import Event, Gap, Rejected
+from contracts.market import Gap, Rejected
 from ingest import metrics, schedule
 from ingest.batch import Batch
 from ingest.binance.client import Client
@@ -27,14 +26,17 @@ from ingest.catalogue import Catalogue
 from ingest.errors import BadRequest, Banned, ExchangeError, RegionRefused, StoreError
 from ingest.exchange import Exchange, choose
 from ingest.failing import Failing
+from ingest.inflow import Inflow
 from ingest.polling import Market, Poller
 from ingest.readback import Readback
 from ingest.schedule import Poll, Schedule
 from ingest.settings import IngestSettings
 from ingest.shedding import CAUSE, Shedding, last_known_ids, obeyed
+from ingest.silence import Silence
 from ingest.sources import Sources
 from ingest.spool import Spool
 from ingest.store import Store
+from ingest.streaming import Streaming
 from ingest.summary import Summary
 from ingest.tape import Tape
 from ingest.valuation import Valuation
@@ -91,6 +93,7 @@ class Service:
 
     def __init__(self, settings: IngestSettings, exchange: Exchange, store: Store) -> None:
         self._settings = settings
+        self._exchange = exchange
         self._venue = exchange.venue
         self._store = StoreThread(store)
         self._spool: Spool[Batch] = Spool(settings.spool_mb * 1024 * 1024)
@@ -103,7 +106,8 @@ class Service:
         self._running: set[Poll] = set()
         self._failing = Failing()
         self._failed: deque[str] = deque(maxlen=100)
-        self._silent_until: datetime | None = None
+        self._streaming: Streaming  # from when the market is known on
+        self._silence = Silence(exchange.venue, self._client.bans, self._spool)
 
     async def run(self, *, once: bool) -> None:
         """Load, check, then poll for ever (or once)."""
@@ -126,6 +130,8 @@ class Service:
                             self._client, market, self.shedding, self._store, self._spool
                         )
                         tasks.create_task(readback.run(spare))
+                        self._streaming = self._streams(market, rest)
+                        tasks.create_task(self._streaming.run(poller, self._spool))
                         await self._poll_for_ever(tasks, poller, polls)
                 self._failed += await beside
                 await self._hand_over_notes()
@@ -168,6 +174,11 @@ class Service:
             valuation=valuation,
         )
 
+    def _streams(self, market: Market, polls: list[Poll]) -> Streaming:
+        settings = self._settings
+        inflow = Inflow(market, self.shedding, settings.symbols, settings.prices_every_s)
+        return Streaming(settings, self._exchange, self._client, inflow, polls)
+
     async def _first_look(self, poller: Poller, info: Poll, *, once: bool) -> bool:
         """Read exchangeInfo; without it nothing else makes sense."""
         while not await self._poll(poller, info):
@@ -200,7 +211,7 @@ class Service:
         refreshed_s = clock()
         while True:
             now = clock()
-            for poll in due.due(now):
+            for poll in dict.fromkeys([*self._streaming.owed(), *due.due(now)]):
                 self._start(tasks, poller, poll)
             if now - refreshed_s > (_REFRESH_S if poller.stale else info.every_s):
                 refreshed_s = now
@@ -218,10 +229,21 @@ class Service:
             self._tell_over(poll)
         elif poll in self._running:
             metrics.SKIPPED.labels("still running").inc()
+        elif self._streaming.covers(poll):
+            metrics.SKIPPED.labels("streamed").inc()
+            self._tell_over(poll)
         else:
+            self._streaming.asked(poll)
             self._running.add(poll)
-            task = tasks.create_task(self._poll(poller, poll))
-            task.add_done_callback(lambda _: self._running.discard(poll))
+            tasks.create_task(self._ask(poller, poll))
+
+    async def _ask(self, poller: Poller, poll: Poll) -> None:
+        well = False
+        try:
+            well = await self._poll(poller, poll)
+        finally:
+            self._running.discard(poll)
+            self._streaming.answered(poll, well=well)
 
     def _leaves_out(self, poll: Poll) -> bool:
         """Whether the watch wants the poll left out; what that begins or ends goes to `gaps`."""
@@ -238,14 +260,14 @@ class Service:
         except ExchangeError as error:
             self._failed.append(f"{poll.endpoint} {poll.symbol}".strip() + f": {error}")
             if isinstance(error, Banned | RegionRefused):
-                await self._fall_silent(error)
+                await self._silence.began(error)
             else:
                 poller.stale |= isinstance(error, BadRequest) or poll.endpoint == "exchangeInfo"
                 self._tell_failure(poll, error)
             return False
         self._tell_over(poll)
         await self._spool.put(fetched.batch, fetched.size)
-        await self._speak_again()
+        await self._silence.over()
         return True
 
     def _tell_failure(self, poll: Poll, error: ExchangeError) -> None:
@@ -260,31 +282,6 @@ class Service:
 
     def _show_failing(self, endpoint: str) -> None:
         metrics.FAILING_POLLS.labels(endpoint).set(self._failing.count(endpoint))
-
-    async def _fall_silent(self, error: Banned | RegionRefused) -> None:
-        """Say once that the exchange wants silence, and until when."""
-        silence = self._client.bans.current(utc_now())
-        if silence is None or silence.until == self._silent_until:
-            return
-        self._silent_until = silence.until
-        metrics.BAN_UNTIL.set(silence.until.timestamp())
-        metrics.BAN_STATUS.set(silence.status)
-        log.warning("silent", until=silence.until.isoformat(), reason=str(error))
-        await self._announce("warning", str(error))
-
-    async def _speak_again(self) -> None:
-        """Say once that the silence is over."""
-        if self._silent_until is None or utc_now() < self._silent_until:
-            return
-        self._silent_until = None
-        metrics.BAN_UNTIL.set(0)
-        metrics.BAN_STATUS.set(0)
-        log.info("the exchange answers again")
-        await self._announce("info", "the exchange answers again")
-
-    async def _announce(self, severity: str, message: str) -> None:
-        event = Event(venue=self._venue, kind="ban", severity=severity, message=message)
-        await self._spool.put(Batch(events=[event]), size=len(message))
 
     async def _hand_over_notes(self) -> None:
         """Bodies that could not be read go to quarantine, and gaps to their table, like rows."""

@@ -30,6 +30,11 @@ _DEFAULT_HOSTS = (
     "https://api3.binance.com",
     "https://api4.binance.com",
 )
+_DEFAULT_STREAM_HOSTS = (
+    "wss://data-stream.binance.vision",
+    "wss://stream.binance.com:9443",
+    "wss://stream.binance.com",
+)
 _DEFAULT_ASSETS = ("BTC", "ETH", "XRP", "BNB", "SOL", "DOGE", "TRX", "ADA", "SUI", "LINK")
 _DEFAULT_SYMBOLS = tuple(f"{asset}USDT" for asset in _DEFAULT_ASSETS)
 
@@ -40,6 +45,10 @@ class IngestSettings(PostgresEndpoint, SourceSettings):
     exchange: Literal["auto", "binance", "simulator"] = "auto"
     simulator_url: str = "http://127.0.0.1:18080"
     binance_hosts: Names = _DEFAULT_HOSTS
+
+    streams: Literal["on", "off"] = "off"
+    binance_stream_hosts: Names = _DEFAULT_STREAM_HOSTS
+    streams_a_connection: int = Field(default=200, ge=1, le=1024)
 
     symbols: Names = _DEFAULT_SYMBOLS
     kline_intervals: Names = ("1m",)
@@ -102,6 +111,15 @@ class IngestSettings(PostgresEndpoint, SourceSettings):
             _check_url(url)
         return value.rstrip("/") if isinstance(value, str) else tuple(u.rstrip("/") for u in value)
 
+    @field_validator("binance_stream_hosts")
+    @classmethod
+    def _safe_stream_urls(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        if not urls:
+            raise ValueError("name at least one host, e.g. wss://data-stream.binance.vision")
+        for url in urls:
+            _check_url(url, "wss")
+        return tuple(url.rstrip("/") for url in urls)
+
     @field_validator("simulator_url")
     @classmethod
     def _simulator_is_local(cls, url: str) -> str:
@@ -142,18 +160,20 @@ class IngestSettings(PostgresEndpoint, SourceSettings):
         return self
 
 
-def _check_url(url: str) -> None:
+def _check_url(url: str, scheme: str = "https") -> None:
+    """ValueError unless the URL is scheme://host[:port]; off this machine never without TLS."""
     parts = urlsplit(url)
     try:
         _ = parts.port
     except ValueError as error:
         raise ValueError(f"{url!r}: {error}") from error
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/"):
-        raise ValueError(f"{url!r} is not of the form https://host[:port]")
+    plain = scheme.removesuffix("s")
+    if parts.scheme not in {scheme, plain} or not parts.hostname or parts.path.strip("/"):
+        raise ValueError(f"{url!r} is not of the form {scheme}://host[:port]")
     if parts.username or parts.password:
         raise ValueError("a URL must not hold a user or a password")
-    if parts.scheme == "http" and not is_loopback(url):
-        raise ValueError(f"{url}: only https, except on this machine (127.0.0.1)")
+    if parts.scheme == plain and not is_loopback(url):
+        raise ValueError(f"{url}: only {scheme}, except on this machine (127.0.0.1)")
 
 
 def is_loopback(url: str) -> bool:

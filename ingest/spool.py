@@ -23,16 +23,26 @@ class Spool(Generic[Item]):
         self._items: deque[tuple[Item, int]] = deque()
         self._bytes = 0
         self._closed = False
+        self._putting: deque[object] = deque()  # who waits for room, first come first served
         self._changed = asyncio.Condition()
 
     async def put(self, item: Item, size: int) -> None:
-        """Append; wait while it is full. An item larger than the limit fits when alone."""
-        async with self._changed:
-            await self._changed.wait_for(
-                lambda: not self._items or self._bytes + size <= self._limit
-            )
-            self._items.append((item, size))
-            self._account(size)
+        """Append; wait while it is full. An item larger than the limit fits when alone.
+
+        Items are taken in the order in which they were put, also those that waited: what is stored
+        of a symbol's trades never jumps over others that are still on their way.
+        """
+        ticket = object()
+        self._putting.append(ticket)
+        try:
+            async with self._changed:
+                await self._changed.wait_for(
+                    lambda: self._putting[0] is ticket and self._fits(size)
+                )
+                self._items.append((item, size))
+                self._account(size)
+        finally:
+            self._putting.remove(ticket)  # before anybody who is woken can look
 
     async def take(self, limit: int) -> list[Item]:
         """The oldest items, at most `limit`; waits while there is none, until it is closed."""
@@ -47,6 +57,9 @@ class Spool(Generic[Item]):
         async with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+    def _fits(self, size: int) -> bool:
+        return not self._items or self._bytes + size <= self._limit
 
     def _account(self, size: int) -> None:
         self._bytes += size

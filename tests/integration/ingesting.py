@@ -28,7 +28,7 @@ class Simulator:
 
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
-        self._http = httpx.Client(base_url=self.url, timeout=10, trust_env=False)
+        self._http = httpx.Client(base_url=self.url, timeout=60, trust_env=False)
         self._port = port
 
     @contextlib.contextmanager

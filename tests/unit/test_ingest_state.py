@@ -196,6 +196,30 @@ def test_a_full_spool_makes_the_producer_wait_and_lets_it_go_on() -> None:
     asyncio.run(main())
 
 
+def test_what_waits_for_room_keeps_its_place() -> None:
+    """A small item does not overtake a large one; who gives up lets the next one through."""
+
+    async def main() -> None:
+        spool: Spool[str] = Spool(limit_bytes=10)
+        await spool.put("first", 8)
+        waiting = [asyncio.create_task(spool.put(name, n)) for name, n in (("a", 9), ("b", 2))]
+        await asyncio.sleep(0)
+        assert not any(task.done() for task in waiting)
+        assert await spool.take(5) == ["first"]
+        await waiting[0]
+        assert not waiting[1].done()
+        given_up = asyncio.create_task(spool.put("c", 1))
+        await asyncio.sleep(0)
+        given_up.cancel()
+        last = asyncio.create_task(spool.put("d", 1))
+        assert await spool.take(5) == ["a"]
+        await waiting[1]
+        await last
+        assert await spool.take(5) == ["b", "d"]
+
+    asyncio.run(main())
+
+
 def test_structs_are_not_changed_in_place() -> None:
     """Pricing trades leaves the ones that were read as they were."""
     one = trade(1)

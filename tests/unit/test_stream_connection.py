@@ -1,0 +1,444 @@
+"""The connection's state machine: by example, and under any order of events."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ingest.binance.allotment import CONNECTIONS_LIMIT, STREAMS_LIMIT, allot, stream_of
+from ingest.binance.connection import (
+    ATTEMPTS,
+    ATTEMPTS_PER_S,
+    Action,
+    Answered,
+    Close,
+    Connection,
+    Ended,
+    Event,
+    Heard,
+    Open,
+    Opened,
+    Parting,
+    Rules,
+    Subscribe,
+)
+from ingest.binance.pace import Pace
+from ingest.errors import ScheduleTooHeavy
+from ingest.schedule import Poll
+
+RULES = Rules()
+STREAMS = tuple(f"s{n}@trade" for n in range(250))  # three messages
+HALF_OPEN_S = 60.0  # what the exchange's own limit and ours come to: found within that
+TICK_S = 1.0
+
+
+@dataclass
+class Socket:
+    """What the world knows of a socket."""
+
+    began_s: float
+    heard_s: float
+    opened: bool = False
+    parting: bool = False
+    live_s: float | None = None
+    streams: list[str] = field(default_factory=list)
+    sent_s: list[float] = field(default_factory=list)
+    unanswered: list[int] = field(default_factory=list)
+
+
+class World:
+    """Connections that share an address, and an exchange that does as it is told.
+
+    Each action is checked when it is taken.
+    """
+
+    def __init__(self, connections: int = 1, seed: int = 1) -> None:
+        self.now_s = 1000.0
+        pace = Pace(ATTEMPTS, ATTEMPTS_PER_S)
+        draw = random.Random(seed).random
+        self.machines = [Connection(STREAMS, pace, draw, RULES) for _ in range(connections)]
+        self.sockets: list[dict[int, Socket]] = [{} for _ in self.machines]
+        self.gone: list[list[int]] = [[] for _ in self.machines]
+        self.opened_s: list[float] = []
+        self.closed: list[str] = []
+        self.forbidden_s = 0.0
+        self.tick()
+
+    # what happens
+
+    def tick(self) -> None:
+        for place, machine in enumerate(self.machines):
+            self._take(place, machine.tick(self.now_s))
+        self._judge()
+
+    def tell(self, place: int, event: Event) -> None:
+        self._take(place, self.machines[place].on(event, self.now_s))
+
+    def wait(self, seconds: float, *, calm: bool = False) -> None:
+        end_s = self.now_s + seconds
+        while self.now_s < end_s:
+            if calm:
+                self.behave()
+            self.now_s = min(self.now_s + TICK_S, end_s)
+            self.tick()
+
+    def behave(self) -> None:
+        """Every handshake succeeds, every message is answered, everybody is heard."""
+        for place, sockets in enumerate(self.sockets):
+            for number in list(sockets):
+                self.open(place, number)
+                while number in sockets and sockets[number].unanswered:
+                    self.answer(place, number)
+                self.hear(place, number)
+
+    def open(self, place: int, number: int) -> None:
+        socket = self.sockets[place].get(number)
+        if socket is not None and not socket.opened:
+            socket.opened, socket.heard_s = True, self.now_s
+            self.tell(place, Opened(number))
+
+    def answer(self, place: int, number: int, refusal: str = "") -> None:
+        socket = self.sockets[place].get(number)
+        if socket is None or not socket.unanswered:
+            return
+        socket.heard_s = self.now_s
+        message = socket.unanswered.pop(0)
+        if not refusal and not socket.unanswered and len(socket.streams) == len(STREAMS):
+            socket.live_s = self.now_s
+        self.tell(place, Answered(number, message, refusal))
+
+    def hear(self, place: int, number: int) -> None:
+        socket = self.sockets[place].get(number)
+        if socket is None or socket.opened:
+            if socket is not None:
+                socket.heard_s = self.now_s
+            self.tell(place, Heard(number))
+
+    def part(self, place: int, number: int) -> None:
+        socket = self.sockets[place].get(number)
+        if socket is None or socket.opened:
+            if socket is not None:
+                socket.heard_s, socket.parting = self.now_s, True
+            self.tell(place, Parting(number))
+
+    def end(self, place: int, number: int, wait_s: float = 0.0) -> None:
+        if number in self.sockets[place]:
+            self._forget(place, number)
+            self.forbidden_s = max(self.forbidden_s, self.now_s + wait_s)
+        self.tell(place, Ended(number, wait_s))
+
+    # what is right
+
+    def _take(self, place: int, actions: list[Action]) -> None:
+        sockets = self.sockets[place]
+        for action in actions:
+            match action:
+                case Open(number):
+                    self._may_open(place)
+                    sockets[number] = Socket(self.now_s, self.now_s)
+                case Subscribe(number, message, streams):
+                    socket = sockets[number]
+                    socket.sent_s = [at for at in socket.sent_s if at > self.now_s - 1.0]
+                    socket.sent_s.append(self.now_s)
+                    assert len(socket.sent_s) <= 4, "pongs need room among five a second"
+                    assert socket.opened
+                    assert not set(socket.streams) & set(streams)
+                    socket.streams += streams
+                    socket.unanswered.append(message)
+                case Close(number, reason):
+                    self._forget(place, number)
+                    self.closed.append(reason)
+
+    def _may_open(self, place: int) -> None:
+        others = list(self.sockets[place].values())
+        assert len(others) <= 1
+        for other in others:
+            age_s = self.now_s - other.began_s
+            assert other.parting or age_s >= RULES.rotate_after_s - RULES.rotate_jitter_s
+        self.opened_s = [at for at in self.opened_s if at > self.now_s - 300.0]
+        self.opened_s.append(self.now_s)
+        assert len(self.opened_s) <= 300
+
+    def _judge(self) -> None:
+        for sockets in self.sockets:
+            for socket in sockets.values():
+                assert self.now_s - socket.heard_s < HALF_OPEN_S, "a silent one is still there"
+            live = [s.live_s for s in sockets.values() if s.live_s is not None]
+            if len(live) == 2:
+                assert self.now_s - max(live) <= RULES.overlap_s + TICK_S
+
+    def _forget(self, place: int, number: int) -> None:
+        del self.sockets[place][number]
+        self.gone[place].append(number)
+
+    def only(self, place: int = 0) -> tuple[int, Socket]:
+        ((number, socket),) = self.sockets[place].items()
+        return number, socket
+
+
+def live_world(connections: int = 1) -> World:
+    world = World(connections)
+    world.wait(RULES.stable_s + 10, calm=True)
+    assert all(machine.flowing(world.now_s) for machine in world.machines)
+    return world
+
+
+def test_a_connection_is_live_once_every_subscription_is_answered() -> None:
+    """Streams go out in messages of a hundred, paced; until the last answer nothing flows."""
+    world = World()
+    number, socket = world.only()
+    world.open(0, number)
+    assert len(socket.streams) == 100
+    world.tick()
+    assert len(socket.streams) == 100, "paced: not two messages at once"
+    world.wait(2 * TICK_S)
+    assert socket.streams == list(STREAMS)
+    world.answer(0, number)
+    world.answer(0, number)
+    assert not world.machines[0].flowing(world.now_s)
+    world.answer(0, number)
+    assert world.machines[0].flowing(world.now_s)
+
+
+def test_a_silent_connection_is_doubted_then_replaced_at_once() -> None:
+    """REST takes over after 25 s, another connection is opened after 45 s."""
+    world = live_world()
+    number, _ = world.only()
+    world.hear(0, number)
+    world.wait(RULES.doubt_s - 1)
+    assert world.machines[0].flowing(world.now_s)
+    world.wait(1)
+    assert not world.machines[0].flowing(world.now_s)
+    world.wait(RULES.silent_s - RULES.doubt_s)
+    assert world.closed == ["silent"]
+    assert world.only()[0] != number
+
+
+def test_before_a_day_is_over_a_second_connection_takes_over() -> None:
+    """Both are live for a few seconds; then the older is closed. Nothing else is opened."""
+    world = live_world()
+    number, socket = world.only()
+    opened = len(world.opened_s)
+    world.wait(RULES.rotate_after_s - RULES.rotate_jitter_s - 100, calm=True)
+    overlap = 0.0
+    while number in world.sockets[0]:
+        world.wait(TICK_S, calm=True)
+        overlap += len([s for s in world.sockets[0].values() if s.live_s is not None]) == 2
+        assert world.machines[0].flowing(world.now_s)
+    assert world.closed == ["replaced"]
+    assert overlap >= RULES.overlap_s - TICK_S
+    assert world.now_s - socket.began_s < 24 * 3600
+    assert opened == 1
+    assert world.only()[1].live_s is not None
+
+
+def test_a_farewell_is_answered_with_another_connection_while_the_old_one_still_tells() -> None:
+    """At once, where the connection was stable."""
+    world = live_world()
+    number, _ = world.only()
+    world.part(0, number)
+    assert len(world.sockets[0]) == 2
+    assert world.machines[0].flowing(world.now_s)
+    world.end(0, number)
+    assert not world.machines[0].flowing(world.now_s)
+    world.wait(10, calm=True)
+    assert world.machines[0].flowing(world.now_s)
+    assert len(world.sockets[0]) == 1
+
+
+def test_farewells_of_each_new_connection_do_not_make_a_storm() -> None:
+    """An exchange that goes down says it on every connection: waits grow all the same."""
+    world = live_world()
+    before = world.now_s
+    while world.now_s < before + 600:
+        for number in list(world.sockets[0]):
+            world.part(0, number)
+        world.wait(1, calm=True)
+    assert len(world.opened_s) <= 12
+
+
+def test_a_connection_that_was_stable_is_followed_within_a_second() -> None:
+    """A cut after hours of work is no reason to wait."""
+    world = live_world()
+    world.end(0, world.only()[0])
+    world.wait(RULES.backoff_s)
+    assert len(world.sockets[0]) == 1
+
+
+def test_failures_are_followed_by_waits_that_double_with_jitter() -> None:
+    """Half to the whole of 1, 2, 4 … 60 s; and no two connections in step."""
+    waits: list[list[float]] = []
+    for seed in (1, 2):
+        world = World(seed=seed)
+        found = []
+        for _ in range(10):
+            world.end(0, world.only()[0])
+            before = world.now_s
+            while not world.sockets[0]:
+                world.now_s += 0.01
+                world.tick()
+            found.append(world.now_s - before)
+        waits.append(found)
+        for place, wait_s in enumerate(found):
+            whole_s = min(2.0**place, RULES.backoff_limit_s)
+            assert whole_s / 2 <= wait_s <= whole_s + 0.02
+    assert waits[0] != waits[1]
+
+
+@pytest.mark.parametrize(
+    ("leave_out", "reason"), [("open", "no handshake"), ("answer", "no answer")]
+)
+def test_a_server_that_does_not_go_on_is_left(leave_out: str, reason: str) -> None:
+    """A handshake or an answer that does not come within ten seconds."""
+    world = World()
+    number, _ = world.only()
+    if leave_out != "open":
+        world.open(0, number)
+    for _ in range(12):
+        world.hear(0, number)
+        world.wait(TICK_S)
+    assert world.closed == [reason]
+
+
+def test_a_refused_subscription_ends_the_connection() -> None:
+    """Half of the streams would look like all of them."""
+    world = World()
+    number, _ = world.only()
+    world.open(0, number)
+    world.answer(0, number, "code 2: Invalid request")
+    assert world.closed == ["refused: code 2: Invalid request"]
+    world.wait(2)
+    assert world.only()[0] != number
+
+
+def test_a_silence_that_the_exchange_demands_is_kept() -> None:
+    """Also by a connection that finds itself half-open meanwhile."""
+    world = World()
+    world.end(0, world.only()[0], wait_s=300)
+    world.wait(299)
+    assert not world.sockets[0]
+    world.wait(2)
+    assert world.sockets[0]
+
+
+EVENTS = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ("wait", "calm", "day", "open", "answer", "refuse", "hear", "part", "end", "ban")
+        ),
+        st.integers(0, 1),  # which connection
+        st.integers(0, 5),  # which socket of it, the newest first, gone ones included
+        st.integers(1, 70),  # seconds
+    ),
+    max_size=40,
+)
+
+
+def happen(world: World, what: str, place: int, which: int, seconds: int) -> None:
+    known = sorted([*world.sockets[place], *world.gone[place]], reverse=True)
+    number = known[min(which, len(known) - 1)]
+    deeds: dict[str, Any] = {
+        "wait": lambda: world.wait(seconds),
+        "calm": lambda: world.wait(seconds, calm=True),
+        "day": lambda: leap(world, seconds * 1200.0),
+        "open": lambda: world.open(place, number),
+        "answer": lambda: world.answer(place, number),
+        "refuse": lambda: world.answer(place, number, "code 2: no"),
+        "hear": lambda: world.hear(place, number),
+        "part": lambda: world.part(place, number),
+        "end": lambda: world.end(place, number),
+        "ban": lambda: world.end(place, number, wait_s=float(seconds)),
+    }
+    deeds[what]()
+
+
+def leap(world: World, seconds: float) -> None:
+    """Let time pass in which everything that is there is well, without a tick each second."""
+    world.wait(10, calm=True)
+    for sockets in world.sockets:
+        seconds = min([seconds, *(s.began_s + 22.4 * 3600 - world.now_s for s in sockets.values())])
+    if seconds > 0:
+        world.now_s += seconds
+        world.behave()
+    world.tick()
+
+
+@settings(max_examples=150, deadline=None)
+@given(EVENTS, st.integers(0, 3))
+def test_any_order_of_events_keeps_the_limits_and_ends_well(
+    events: list[tuple[str, int, int, int]], seed: int
+) -> None:
+    """`World` judges each step; as soon as the exchange is well, everything flows again."""
+    world = World(connections=2, seed=seed)
+    for event in events:
+        happen(world, *event)
+        for place in range(2):
+            replaced = world.sockets[place] or world.now_s < world.forbidden_s + HALF_OPEN_S
+            waits = world.machines[place]._open_at_s > world.now_s
+            assert replaced or waits or len(world.opened_s) >= ATTEMPTS
+    world.wait(max(world.forbidden_s - world.now_s, 0.0) + 2 * RULES.backoff_limit_s, calm=True)
+    for machine, sockets in zip(world.machines, world.sockets, strict=True):
+        assert machine.flowing(world.now_s)
+        assert all(sorted(socket.streams) == sorted(STREAMS) for socket in sockets.values())
+
+
+def test_a_storm_of_failures_stays_below_the_exchange_s_limit() -> None:
+    """Fifty connections whose handshakes all fail: never more than half of 300 in five minutes."""
+    world = World(connections=CONNECTIONS_LIMIT)
+    most = 0
+    while world.now_s < 1900:
+        for place, sockets in enumerate(world.sockets):
+            for number in list(sockets):
+                world.end(place, number)
+        world.wait(TICK_S)
+        most = max(most, len([at for at in world.opened_s if at > world.now_s - 300.0]))
+    assert 100 < most <= ATTEMPTS
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(0, 5), max_size=60), st.integers(1, 5), st.floats(0.5, 10))
+def test_a_pace_is_kept_in_every_window(steps: list[float], count: int, per_s: float) -> None:
+    """Whenever one is taken when it says it is free, no window holds more than the count."""
+    pace, now_s = Pace(count, per_s), 0.0
+    taken: list[float] = []
+    for step in steps:
+        now_s = max(now_s + step, pace.free_at_s(now_s + step))
+        pace.take(now_s)
+        taken.append(now_s)
+        assert len(taken) <= count or now_s - taken[-1 - count] >= per_s * (1 - 1e-9)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 3000), st.integers(1, 2000))
+def test_each_stream_has_one_connection_and_none_has_too_many(streams: int, most: int) -> None:
+    """As few connections as possible, none with more than one stream above another."""
+    wanted = [f"s{n}@trade" for n in range(streams)]
+    try:
+        allotted = allot([*wanted, wanted[0]], most)
+    except ScheduleTooHeavy as error:
+        assert streams / min(most, STREAMS_LIMIT) > CONNECTIONS_LIMIT
+        assert "TIDEMARK_SYMBOLS" in str(error)  # noqa: PT017 - one of two right outcomes
+        return
+    sizes = [len(each) for each in allotted]
+    assert sorted(name for each in allotted for name in each) == sorted(wanted)
+    assert max(sizes) <= min(most, STREAMS_LIMIT)
+    assert max(sizes) - min(sizes) <= 1
+    assert (len(allotted) - 1) * min(most, STREAMS_LIMIT) < streams
+
+
+def test_a_poll_knows_its_stream() -> None:
+    """Names as the exchange writes them: small letters, but the interval as it is."""
+
+    def poll(endpoint: str, symbol: str = "", interval: str = "") -> Poll:
+        return Poll(endpoint=endpoint, every_s=1, weight=1, symbol=symbol, interval=interval)
+
+    assert stream_of(poll("trades", "BTCUSDT")) == "btcusdt@trade"
+    assert stream_of(poll("klines", "BTCUSDT", "1M")) == "btcusdt@kline_1M"
+    assert stream_of(poll("ticker/price")) == "!miniTicker@arr"
+    assert stream_of(poll("ticker/24hr")) is None
+    assert stream_of(poll("depth", "BTCUSDT")) is None
