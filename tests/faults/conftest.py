@@ -32,6 +32,8 @@ CALM_MARKET = {
     "TIDEMARK_TICKER_24H_EVERY_S": "60",
     "TIDEMARK_DEPTH_EVERY_S": "20",
     "TIDEMARK_KLINES_EVERY_S": "20",
+    "TIDEMARK_COINGECKO": "off",
+    "TIDEMARK_COINCAP": "off",
 }
 
 RESULTS = pytest.StashKey[Results]()
