@@ -26,11 +26,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from runtime.settings import PROJECT_ROOT
 from stack import launcher
 from stack.settings import PROCESSES, StackSettings
+
+# a busy machine may take its time over an example
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 KEPT_LOGS = PROJECT_ROOT / ".tidemark" / "test-logs"
 PORTS = (

@@ -127,9 +127,7 @@ def _packed(row: tuple[Any, ...]) -> bytes:
     return b"".join(frames)
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(ROWS, min_size=1, max_size=20))
 def test_sql_and_the_sink_agree_on_every_byte(cursor: Any, rows: list[tuple[Any, ...]]) -> None:
     """Text of every kind, the ends of the numbers, times before 1970, NULL anywhere."""

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.market import Instrument, Kline, Price, Rejected, Trade
@@ -183,7 +183,6 @@ EVENTS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(EVENTS)
 def test_every_id_is_taken_once_in_order_or_named_as_missing(events: list[tuple[str, int]]) -> None:
     """By streams and polls in turn, with losses, repetitions and any order of arrival."""

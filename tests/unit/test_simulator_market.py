@@ -53,7 +53,7 @@ def same(left: Candles, right: Candles) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(left.columns(), right.columns(), strict=True))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(symbol=symbols, ago_s=seconds_ago, width=st.integers(1, 90))
 def test_trades_sum_exactly_to_the_candles_of_their_minutes(
     symbol: str, ago_s: int, width: int
@@ -75,7 +75,7 @@ def test_trades_sum_exactly_to_the_candles_of_their_minutes(
     assert (np.diff(run.at_us) >= 0).all()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(symbol=symbols, ago_s=seconds_ago, width=st.integers(2, 3000))
 def test_a_candle_does_not_depend_on_the_range_it_was_asked_with(
     symbol: str, ago_s: int, width: int
@@ -88,7 +88,7 @@ def test_a_candle_does_not_depend_on_the_range_it_was_asked_with(
         assert same(alone, together.part(row, row + 1))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(symbol=symbols, ago_s=seconds_ago)
 def test_ids_are_contiguous_and_found_again_by_time(symbol: str, ago_s: int) -> None:
     """The id before a minute ends, the next one begins it, and minute_of finds both."""
@@ -103,7 +103,7 @@ def test_ids_are_contiguous_and_found_again_by_time(symbol: str, ago_s: int) -> 
         assert np.array_equal(found, inside)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(symbol=symbols, ago_s=seconds_ago, length=st.integers(1, 700), cut=st.integers(0, 700))
 def test_a_range_of_trades_is_the_same_in_one_piece_or_two(
     symbol: str, ago_s: int, length: int, cut: int
@@ -122,7 +122,7 @@ def test_a_range_of_trades_is_the_same_in_one_piece_or_two(
         assert np.array_equal(getattr(whole, name), getattr(joined, name))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     symbol=symbols,
     name=st.sampled_from([name for name in INTERVALS if name not in {"1s", "1M"}]),
@@ -143,7 +143,7 @@ def test_longer_intervals_add_up_from_minutes(
         assert same(candles.merged(minutes, np.array([0])), found.candles.part(row, row + 1))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(symbol=symbols, ago_s=seconds_ago)
 def test_seconds_add_up_to_the_minute(symbol: str, ago_s: int) -> None:
     """Sixty klines of a second merge into the kline of their minute."""
@@ -158,7 +158,7 @@ def test_seconds_add_up_to_the_minute(symbol: str, ago_s: int) -> None:
     assert same(merged, MARKET.minutes(at, minute, minute + 1, now_us))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(symbol=symbols, ago_s=seconds_ago)
 def test_24h_statistics_equal_the_trades_between_open_and_close_time(
     symbol: str, ago_s: int
@@ -180,7 +180,7 @@ def test_24h_statistics_equal_the_trades_between_open_and_close_time(
     assert numbers.previous_close == (run.before or numbers.previous_close)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(symbol=symbols, ago_s=seconds_ago, later_s=st.integers(0, 300))
 def test_what_happened_does_not_change_later(symbol: str, ago_s: int, later_s: int) -> None:
     """A fresh market asked later says the same of the past, and nothing shows before its time."""
@@ -200,7 +200,7 @@ def test_what_happened_does_not_change_later(symbol: str, ago_s: int, later_s: i
     assert (last.trade_id, last.price, last.at_us) == (count - 1, mine.price[-1], mine.at_us[-1])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(symbol=symbols, ago_s=seconds_ago, limit=st.integers(1, 1500))
 def test_the_book_is_never_crossed_and_stands_at_the_last_trade(
     symbol: str, ago_s: int, limit: int
@@ -220,7 +220,7 @@ def test_the_book_is_never_crossed_and_stands_at_the_last_trade(
     assert (top.ask, top.ask_lots) == (found.asks.price[0], found.asks.lots[0])
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(symbol=symbols, ago_s=seconds_ago, steps=st.integers(1, 2000))
 def test_a_book_and_its_changes_give_the_later_book(symbol: str, ago_s: int, steps: int) -> None:
     """Applying the differences to an older snapshot gives the newer one."""
@@ -235,7 +235,7 @@ def test_a_book_and_its_changes_give_the_later_book(symbol: str, ago_s: int, ste
         assert left == dict(zip(after.price.tolist(), after.lots.tolist(), strict=True))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(symbol=symbols, ago_s=seconds_ago, limit=st.integers(1, 400))
 def test_aggregates_are_contiguous_and_cover_their_trades(
     symbol: str, ago_s: int, limit: int

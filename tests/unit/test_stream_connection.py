@@ -368,7 +368,7 @@ def leap(world: World, seconds: float) -> None:
     world.tick()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(EVENTS, st.integers(0, 3))
 def test_any_order_of_events_keeps_the_limits_and_ends_well(
     events: list[tuple[str, int, int, int]], seed: int
@@ -400,7 +400,6 @@ def test_a_storm_of_failures_stays_below_the_exchange_s_limit() -> None:
     assert 100 < most <= ATTEMPTS
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(0, 5), max_size=60), st.integers(1, 5), st.floats(0.5, 10))
 def test_a_pace_is_kept_in_every_window(steps: list[float], count: int, per_s: float) -> None:
     """Whenever one is taken when it says it is free, no window holds more than the count."""
@@ -413,7 +412,6 @@ def test_a_pace_is_kept_in_every_window(steps: list[float], count: int, per_s: f
         assert len(taken) <= count or now_s - taken[-1 - count] >= per_s * (1 - 1e-9)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 3000), st.integers(1, 2000))
 def test_each_stream_has_one_connection_and_none_has_too_many(streams: int, most: int) -> None:
     """As few connections as possible, none with more than one stream above another."""

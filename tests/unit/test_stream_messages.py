@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.binance import messages
@@ -185,7 +185,6 @@ def test_answers_and_farewells_are_told_apart() -> None:
         assert read_frame(text, "binance") == wanted
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=60) | st.text(max_size=60))
 def test_no_bytes_make_the_reader_raise(hostile: bytes | str) -> None:
     """Also as the data of an event, and cut off or nested without end."""

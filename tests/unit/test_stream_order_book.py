@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.market import Depth
@@ -200,7 +200,6 @@ class Truth:
 updates = st.tuples(st.integers(0, 1), st.integers(0, 8), st.integers(0, 3))
 
 
-@settings(deadline=None)
 @given(st.lists(updates, min_size=1, max_size=40), st.data())
 def test_whatever_happens_to_diffs_a_book_that_is_shown_is_the_exchange_s(
     made: list[tuple[int, int, int]], data: st.DataObject
@@ -224,7 +223,6 @@ def test_whatever_happens_to_diffs_a_book_that_is_shown_is_the_exchange_s(
             assert row.asks == sorted(asks.items())
 
 
-@settings(deadline=None)
 @given(st.lists(updates, min_size=1, max_size=30), st.data())
 def test_a_book_gets_in_step_again_as_soon_as_nothing_is_lost(
     made: list[tuple[int, int, int]], data: st.DataObject
