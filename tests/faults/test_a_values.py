@@ -382,7 +382,7 @@ def tombstones(rig: Rig, venue: str, coin: str) -> int:
             trace=True,
         )
         assert len(list(found)) == 1
-        events = found.get_query_trace(max_wait=20).events
+        events = found.get_query_trace(max_wait_sec=20).events
     told = [re.search(r"(\d+) tombstone cells", each.description) for each in events]
     counts = [int(each[1]) for each in told if each is not None]
     assert counts, "the trace says nothing of tombstones"
