@@ -14,7 +14,7 @@ from tests.faults.results import FAILED, NOT_INJECTABLE, PASSED, Case
 
 DOCUMENT = PROJECT_ROOT / "docs" / "faults.md"
 BEGIN, END = "<!-- {part}: written by make -->", "<!-- end of {part} -->"
-NO_TEST = "no test yet"
+NOT_RUN = "has not run yet"
 PIPED_WIDTH = 160
 COUNTED = ("s", "recovery, s", "rows", "missing", "extra", "different", "stale")
 HEAD = (
@@ -58,7 +58,7 @@ class Line:
         """Why it did not hold, or what it showed."""
         reasons = [case.reason for case in self.cases if case.reason]
         if not self.cases:
-            return NO_TEST
+            return NOT_RUN
         return "; ".join(dict.fromkeys(reasons or [n for case in self.cases for n in case.notes]))
 
     @property
