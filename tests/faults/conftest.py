@@ -15,6 +15,7 @@ from tests.faults.results import (
     FAILED,
     NOT_INJECTABLE,
     PASSED,
+    RUNS,
     Case,
     Results,
     code_commit,
@@ -59,7 +60,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not rows:
         return
     config.stash[CASES] = Counter(row_of(item) or "" for item in rows)
-    config.stash[RESULTS] = results = Results(code_commit())
+    config.stash[RESULTS] = results = Results(code_commit(*RUNS))
     fresh = config.getoption("--fresh")
     kept = [
         item
@@ -139,6 +140,7 @@ def _case(item: pytest.Item, name: str, report: pytest.TestReport) -> Case:
         seed=trial.seed,
         commit=item.config.stash[RESULTS].commit,
         at=now(),
+        tests=code_commit("tests"),
         of=item.config.stash[CASES][name],
         recovery_s=trial.recovery_s,
         resurrected=trial.resurrected,

@@ -1,7 +1,8 @@
 """What the rows showed: one JSON file a commit, written after every case, so that a run resumes.
 
-The commit is the last one that changed anything but documents; uncommitted changes add a mark of
-their own, so that nobody takes a row's result for that of other code.
+The commit is the last one that changed what a stack runs; uncommitted changes to it add a mark of
+their own, so that nobody takes a row's result for that of other code. Beside it a case keeps the
+last commit of the tests: mending one row's test does not take the others' results away.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from pathlib import Path
 from runtime.settings import PROJECT_ROOT
 
 FOLDER = PROJECT_ROOT / ".tidemark" / "faults"
-_CODE = ("--", ".", ":!docs", ":!*.md")
+RUNS = (
+    *("ingest", "migrations", "cdc", "debezium", "cassandra", "watch"),
+    *("cli", "contracts", "runtime", "simulator", "stack", "requirements.txt"),
+)
 
 PASSED, FAILED, NOT_INJECTABLE = "passed", "failed", "not-injectable"
 
@@ -33,6 +37,7 @@ class Case:
     seed: int
     commit: str
     at: str
+    tests: str = ""
     of: int = 1
     reason: str = ""
     recovery_s: float | None = None
@@ -45,10 +50,10 @@ class Case:
     notes: list[str] = field(default_factory=list)
 
 
-def code_commit() -> str:
-    """12 digits of the newest commit of code, `+` and 6 of the changes that are not committed."""
-    head = _git("log", "-1", "--format=%H", *_CODE).strip()[:12]
-    changes = _git("diff", "HEAD", *_CODE)
+def code_commit(*paths: str) -> str:
+    """12 digits of the newest commit of `paths`, `+` and 6 of the changes not committed."""
+    head = _git("log", "-1", "--format=%H", "--", *paths).strip()[:12]
+    changes = _git("diff", "HEAD", "--", *paths)
     if not changes:
         return head
     return f"{head}+{hashlib.sha256(changes.encode()).hexdigest()[:6]}"

@@ -26,7 +26,7 @@ from tests.conftest import Pipeline, Stack, discard, fresh_environment, fresh_fo
 from tests.faults import table
 from tests.faults.injections import INJECTIONS
 from tests.faults.reconcile import reconcile
-from tests.faults.results import FOLDER, code_commit, now
+from tests.faults.results import FOLDER, RUNS, code_commit, now
 from tests.faults.rig import Rig
 from tests.faults.trial import Trial
 
@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--keep-stack", type=Path, help="as of pytest")
     parser.add_argument("--write", action="store_true", help="write docs/faults.md")
     arguments = parser.parse_args()
-    soak = Soak(seed=arguments.seed, commit=code_commit(), at=now())
+    soak = Soak(seed=arguments.seed, commit=code_commit(*RUNS), at=now())
     say(f"seed {soak.seed}, {arguments.minutes:.0f} min at {soak.commit}")
     with running(arguments.keep_stack) as pipeline:
         run(Rig(pipeline, arguments.patience), soak, arguments.minutes * 60)
