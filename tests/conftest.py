@@ -1,5 +1,6 @@
 """The real stack, started once for a run, on free ports, below a temporary folder.
 
+`postgres`  PostgreSQL alone
 `stack`     the four services
 `migrated`  and both schemas
 `pipeline`  and the connector, the simulated exchange, ingest, sink and watch: all by `tidemark up`
@@ -22,7 +23,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,7 +33,7 @@ import pytest
 
 from runtime.settings import PROJECT_ROOT
 from stack import launcher
-from stack.settings import PROCESSES, StackSettings
+from stack.settings import PROCESSES, SERVICES, StackSettings
 
 # a busy machine may take its time over an example
 hypothesis.settings.register_profile("patient", deadline=None)
@@ -163,21 +165,37 @@ def _kept(folder: Path) -> Stack:
 
 
 @pytest.fixture(scope="session")
+def postgres(request: pytest.FixtureRequest) -> Iterator[Stack]:
+    """PostgreSQL alone, for what needs nothing behind it."""
+    if request.config.getoption("--keep-stack") is not None:
+        yield request.getfixturevalue("stack")
+        return
+    with _started(request, ("postgres",)) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
 def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     """The four services, running and answering."""
     folder = request.config.getoption("--keep-stack")
     if folder is not None:
         kept = _kept(folder.resolve())
         launcher.start_services(kept.settings, lambda _line: None)
-        launcher.stop_processes(
-            kept.settings, PROCESSES
-        )  # those of an earlier run may be of older code
+        # those of an earlier run may be of older code
+        launcher.stop_processes(kept.settings, PROCESSES)
         yield kept
         return
+    with _started(request, SERVICES) as started:
+        yield started
+
+
+@contextmanager
+def _started(request: pytest.FixtureRequest, services: Sequence[str]) -> Iterator[Stack]:
+    """A stack for the length of a block."""
     environment = fresh_environment(fresh_folder())
     started = Stack(settings_of(environment), environment)
     try:
-        launcher.start_services(started.settings, lambda _line: None)
+        launcher.start_services(started.settings, lambda _line: None, services)
         yield started
     finally:
         discard(started, keep_logs=request.session.testsfailed > 0)

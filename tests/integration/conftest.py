@@ -1,7 +1,9 @@
-"""A database, a keyspace and generations of their own on the shared stack.
+"""What modules have for themselves on the shared services.
 
-For tests that break replication on purpose: the slot, the connector and the remembered state are
-theirs alone.
+`database`, `owner`   a migrated database, for what needs PostgreSQL and nothing behind it
+`exchange`            a simulated exchange in a process of its own
+`replica`             a database, a keyspace and generations, for tests that break replication on
+                      purpose: the slot, the connector and the remembered state are theirs alone
 """
 
 from __future__ import annotations
@@ -24,8 +26,11 @@ from cdc.connector.client import ConnectClient
 from cdc.errors import CdcError
 from cdc.settings import CdcSettings
 from contracts.naming import MAX_GENERATION, Role, slot_name
+from runtime.endpoints import PostgresEndpoint
 from runtime.settings import PROJECT_ROOT
-from tests.conftest import Stack
+from tests.conftest import Stack, free_ports
+from tests.integration import scratch
+from tests.integration.ingesting import Simulator
 from tests.integration.sessions import Sessions
 
 
@@ -124,6 +129,29 @@ class Replica:
 
     def _dsn(self, role: str) -> dict[str, Any]:
         return dict(self.settings.postgres_dsn(role))
+
+
+@pytest.fixture(scope="module")
+def database(postgres: Stack) -> Iterator[PostgresEndpoint]:
+    """A migrated database of the module's own."""
+    with scratch.migrated_database(postgres.settings) as made:
+        yield made
+
+
+@pytest.fixture
+def owner(database: PostgresEndpoint) -> Iterator[scratch.Connection]:
+    """Its owner's connection; every table is empty."""
+    with closing(scratch.connect(database, Role.OWNER)) as connection:
+        scratch.empty(connection)
+        yield connection
+
+
+@pytest.fixture(scope="module")
+def exchange() -> Iterator[Simulator]:
+    """A simulated exchange for all tests of a module."""
+    started = Simulator(free_ports(1)[0])
+    with started.running():
+        yield started
 
 
 @pytest.fixture(scope="module")

@@ -6,19 +6,15 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from contracts.naming import Role
 from ingest.settings import IngestSettings
 from runtime.endpoints import PostgresEndpoint
 from runtime.settings import PROJECT_ROOT
-from tests.conftest import Stack, free_ports
 from tests.integration import scratch
 from tests.integration.ingesting import (
     Simulator,
@@ -28,7 +24,7 @@ from tests.integration.ingesting import (
     tidemark,
 )
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("owner")]
 
 START, END = "2026-03-01", "2026-03-04"  # three days of minutes: 4320 candles, five pages
 FIRST_MS, COUNT = 1_772_323_200_000, 4320
@@ -42,14 +38,6 @@ FROM klines WHERE symbol = %s AND interval = %s ORDER BY open_time
 """
 
 
-@pytest.fixture(scope="module")
-def exchange() -> Iterator[Simulator]:
-    """One simulated exchange for all tests of this module."""
-    simulator = Simulator(free_ports(1)[0])
-    with simulator.running():
-        yield simulator
-
-
 @pytest.fixture
 def simulator(exchange: Simulator) -> Simulator:
     """The exchange, well, without a weight limit."""
@@ -58,21 +46,8 @@ def simulator(exchange: Simulator) -> Simulator:
 
 
 @pytest.fixture
-def database(stack: Stack) -> Iterator[PostgresEndpoint]:
-    """A migrated database of the test's own."""
-    with scratch.migrated_database(stack.settings) as made:
-        yield made
-
-
-@pytest.fixture
 def settings(database: PostgresEndpoint, simulator: Simulator, tmp_path: Path) -> IngestSettings:
     return settings_for(database, simulator, tmp_path)
-
-
-@pytest.fixture
-def owner(database: PostgresEndpoint) -> Iterator[scratch.Connection]:
-    with closing(scratch.connect(database, Role.OWNER)) as connection:
-        yield connection
 
 
 def backfill(settings: IngestSettings, *arguments: str) -> list[dict[str, Any]]:

@@ -26,11 +26,11 @@ VERSIONS = "SELECT symbol, trade_id, tableoid::regclass::text, xmin::text::bigin
 
 
 @pytest.fixture(scope="module")
-def settings(stack: Stack) -> Iterator[CdcSettings]:
+def settings(postgres: Stack) -> Iterator[CdcSettings]:
     """A migrated database with 700 trades in two days, candles and instruments."""
-    with migrated_database(stack.settings) as endpoint:
+    with migrated_database(postgres.settings) as endpoint:
         name = endpoint.postgres_database
-        yield cdc_settings(stack.env | {"TIDEMARK_POSTGRES_DATABASE": name})
+        yield cdc_settings(postgres.env | {"TIDEMARK_POSTGRES_DATABASE": name})
 
 
 @pytest.fixture

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from contextlib import closing
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -18,7 +16,7 @@ from psycopg2 import sql
 from contracts.naming import Role
 from ingest.settings import IngestSettings
 from runtime.endpoints import PostgresEndpoint
-from tests.conftest import Stack, free_ports
+from tests.conftest import free_ports
 from tests.integration import scratch
 from tests.integration.ingesting import (
     Gate,
@@ -29,17 +27,9 @@ from tests.integration.ingesting import (
     tidemark,
 )
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("owner")]
 
 LIMIT = 20_000  # weight a minute: the tests poll faster than a real exchange allows
-
-
-@pytest.fixture(scope="module")
-def exchange() -> Iterator[Simulator]:
-    """One simulated exchange for all tests of this module."""
-    simulator = Simulator(free_ports(1)[0])
-    with simulator.running():
-        yield simulator
 
 
 @pytest.fixture
@@ -47,13 +37,6 @@ def simulator(exchange: Simulator) -> Simulator:
     """The exchange, well and with an empty log."""
     exchange.reset(LIMIT)
     return exchange
-
-
-@pytest.fixture
-def database(stack: Stack) -> Iterator[PostgresEndpoint]:
-    """A migrated database of the test's own."""
-    with scratch.migrated_database(stack.settings) as made:
-        yield made
 
 
 @pytest.fixture
@@ -77,9 +60,8 @@ class Rows:
 
 
 @pytest.fixture
-def rows(database: PostgresEndpoint) -> Iterator[Rows]:
-    with closing(scratch.connect(database, Role.OWNER)) as connection:
-        yield Rows(connection)
+def rows(owner: scratch.Connection) -> Rows:
+    return Rows(owner)
 
 
 def has_flowed(rows: Rows) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 from ingest import readback
 from ingest.settings import IngestSettings
 from runtime.endpoints import PostgresEndpoint
-from tests.conftest import Stack, free_ports
+from tests.conftest import free_ports
 from tests.integration import scratch
 from tests.integration.ingesting import Simulator, eventually, ingesting, settings_for
 
@@ -29,19 +28,6 @@ def simulator() -> Iterator[Simulator]:
     with started.running():
         started.reset(20_000)
         yield started
-
-
-@pytest.fixture(scope="module")
-def database(stack: Stack) -> Iterator[PostgresEndpoint]:
-    with scratch.migrated_database(stack.settings) as made:
-        yield made
-
-
-@pytest.fixture
-def owner(database: PostgresEndpoint) -> Iterator[scratch.Connection]:
-    with closing(scratch.connect(database)) as connection:
-        scratch.empty(connection)
-        yield connection
 
 
 @pytest.fixture

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from contracts.naming import Role
 from ingest.settings import IngestSettings
 from runtime.endpoints import PostgresEndpoint
-from tests.conftest import Stack, free_ports
 from tests.integration import scratch
 from tests.integration.ingesting import Simulator, eventually, ingesting, settings_for, tidemark
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("owner")]
 
 COINS = "simulator-coingecko"
 CAP = "simulator-coincap"
-
-
-@pytest.fixture(scope="module")
-def exchange() -> Iterator[Simulator]:
-    simulator = Simulator(free_ports(1)[0])
-    with simulator.running():
-        yield simulator
 
 
 @pytest.fixture
@@ -34,19 +23,6 @@ def simulator(exchange: Simulator) -> Simulator:
     """The exchange, well and with an empty log."""
     exchange.reset(20_000)
     return exchange
-
-
-@pytest.fixture
-def database(stack: Stack) -> Iterator[PostgresEndpoint]:
-    """A migrated database of the test's own."""
-    with scratch.migrated_database(stack.settings) as made:
-        yield made
-
-
-@pytest.fixture
-def owner(database: PostgresEndpoint) -> Iterator[scratch.Connection]:
-    with closing(scratch.connect(database, Role.OWNER)) as connection:
-        yield connection
 
 
 @pytest.fixture

@@ -67,8 +67,8 @@ WHERE c.relnamespace = %s::regnamespace AND NOT c.relispartition
 
 
 @pytest.fixture
-def database(stack: Stack) -> Iterator[PostgresEndpoint]:
-    with scratch_database(stack.settings) as scratch:
+def database(postgres: Stack) -> Iterator[PostgresEndpoint]:
+    with scratch_database(postgres.settings) as scratch:
         yield scratch
 
 

@@ -14,29 +14,16 @@ import pytest
 from contracts.naming import Role
 from ingest import tables
 from runtime.endpoints import PostgresEndpoint
-from tests.conftest import Stack
-from tests.integration.scratch import Connection, connect, fetch, migrated_database, value
+from tests.integration.scratch import Connection, connect, fetch, value
 
 pytestmark = pytest.mark.integration
 PAST = date(2025, 3, 1)
 BOUNDS = "SELECT pg_get_expr(relpartbound, oid) FROM pg_class WHERE relname = %s"
 
 
-@pytest.fixture(scope="module")
-def database(stack: Stack) -> Iterator[PostgresEndpoint]:
-    with migrated_database(stack.settings) as scratch:
-        yield scratch
-
-
 @pytest.fixture
 def watch(database: PostgresEndpoint) -> Iterator[Connection]:
     with closing(connect(database, Role.WATCH)) as connection:
-        yield connection
-
-
-@pytest.fixture
-def owner(database: PostgresEndpoint) -> Iterator[Connection]:
-    with closing(connect(database)) as connection:
         yield connection
 
 

@@ -128,9 +128,9 @@ PARAMETERS = {
 
 
 @pytest.fixture(scope="module")
-def owner(stack: Stack) -> Iterator[Connection]:
+def owner(postgres: Stack) -> Iterator[Connection]:
     with (
-        migrated_database(stack.settings) as database,
+        migrated_database(postgres.settings) as database,
         closing(connect(database, Role.OWNER)) as connection,
     ):
         connection.cursor().execute(FILL, {"now": NOW})

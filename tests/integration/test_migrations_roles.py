@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
 
 import psycopg2
@@ -11,8 +10,7 @@ import pytest
 from contracts.naming import Role
 from ingest import tables
 from runtime.endpoints import PostgresEndpoint
-from tests.conftest import Stack
-from tests.integration.scratch import connect, fetch, migrated_database
+from tests.integration.scratch import connect, fetch
 
 pytestmark = pytest.mark.integration
 
@@ -56,12 +54,6 @@ FORBIDDEN = (
     "SELECT pg_read_file('/etc/passwd')",
     "COPY trades TO PROGRAM 'cat'",
 )
-
-
-@pytest.fixture(scope="module")
-def database(stack: Stack) -> Iterator[PostgresEndpoint]:
-    with migrated_database(stack.settings) as scratch:
-        yield scratch
 
 
 def statement(verb: str, table: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,22 +12,9 @@ import pytest
 from contracts.naming import Role
 from ingest import tables
 from runtime.endpoints import PostgresEndpoint
-from tests.conftest import Stack
-from tests.integration.scratch import connect, fetch, migrated_database, value
+from tests.integration.scratch import connect, fetch, value
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module")
-def database(stack: Stack) -> Iterator[PostgresEndpoint]:
-    with migrated_database(stack.settings) as scratch:
-        yield scratch
-
-
-@pytest.fixture
-def owner(database: PostgresEndpoint) -> Iterator[Any]:
-    with closing(connect(database)) as connection:
-        yield connection
 
 
 def refused(connection: Any, table: str) -> bool:

@@ -18,8 +18,7 @@ from ingest.batch import Batch
 from ingest.errors import StoreRefused, StoreUnavailable
 from ingest.store import Store
 from runtime.endpoints import PostgresEndpoint
-from tests.conftest import Stack
-from tests.integration.scratch import Connection, connect, empty, fetch, migrated_database, value
+from tests.integration.scratch import Connection, connect, fetch, value
 from tests.market_rows import (
     NOON,
     SYMBOL,
@@ -30,19 +29,6 @@ from tests.market_rows import (
 
 pytestmark = pytest.mark.integration
 LATER = NOON + timedelta(minutes=5)
-
-
-@pytest.fixture(scope="module")
-def database(stack: Stack) -> Iterator[PostgresEndpoint]:
-    with migrated_database(stack.settings) as scratch:
-        yield scratch
-
-
-@pytest.fixture
-def owner(database: PostgresEndpoint) -> Iterator[Connection]:
-    with closing(connect(database)) as connection:
-        empty(connection)
-        yield connection
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -12,23 +11,10 @@ import pytest
 from ingest.batch import BackfillProgress, Batch, MoversPoll
 from ingest.store import Store
 from runtime.endpoints import PostgresEndpoint
-from tests.conftest import Stack
-from tests.integration.scratch import Connection, connect, fetch, migrated_database, value
+from tests.integration.scratch import Connection, fetch, value
 from tests.market_rows import MINUTE, NOON, SYMBOL, VENUE, instrument, kline, price, ticker, trade
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def database(stack: Stack) -> Iterator[PostgresEndpoint]:
-    with migrated_database(stack.settings) as scratch:
-        yield scratch
-
-
-@pytest.fixture
-def owner(database: PostgresEndpoint) -> Iterator[Connection]:
-    with closing(connect(database)) as connection:
-        yield connection
 
 
 @pytest.fixture

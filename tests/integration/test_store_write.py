@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -17,13 +16,9 @@ from ingest import admission
 from ingest.batch import Batch, Written
 from ingest.store import Store
 from runtime.endpoints import PostgresEndpoint
-from tests.conftest import Stack
 from tests.integration.scratch import (
     Connection,
-    connect,
-    empty,
     fetch,
-    migrated_database,
     run_as,
     value,
 )
@@ -43,19 +38,6 @@ from tests.market_rows import (
 
 pytestmark = pytest.mark.integration
 LATER = NOON + timedelta(minutes=5)
-
-
-@pytest.fixture(scope="module")
-def database(stack: Stack) -> Iterator[PostgresEndpoint]:
-    with migrated_database(stack.settings) as scratch:
-        yield scratch
-
-
-@pytest.fixture
-def owner(database: PostgresEndpoint) -> Iterator[Connection]:
-    with closing(connect(database)) as connection:
-        empty(connection)
-        yield connection
 
 
 @pytest.fixture

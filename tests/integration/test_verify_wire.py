@@ -88,10 +88,10 @@ ROWS = st.tuples(
 
 
 @pytest.fixture(scope="module")
-def cursor(stack: Stack) -> Iterator[Any]:
+def cursor(postgres: Stack) -> Iterator[Any]:
     """A connection to a database that has the table."""
     with (
-        scratch_database(stack.settings) as scratch,
+        scratch_database(postgres.settings) as scratch,
         closing(connect(scratch)) as connection,
         connection.cursor() as opened,
     ):
