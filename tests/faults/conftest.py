@@ -24,18 +24,8 @@ from tests.faults.results import (
 )
 from tests.faults.rig import Rig
 from tests.faults.trial import NOT_INJECTABLE_MARK, Trial
+from tests.faults.workload import CALM_MARKET
 from tests.integration.conftest import replica as replica  # noqa: PLC0414 - a fixture for rows
-
-# The market itself trades little: what a fault has to survive is the seeded load, and every row of
-# both is compared again after each.
-CALM_MARKET = {
-    "TIDEMARK_SIMULATOR_TRADES_PER_SECOND": "5",
-    "TIDEMARK_TICKER_24H_EVERY_S": "60",
-    "TIDEMARK_DEPTH_EVERY_S": "20",
-    "TIDEMARK_KLINES_EVERY_S": "20",
-    "TIDEMARK_COINGECKO": "off",
-    "TIDEMARK_COINCAP": "off",
-}
 
 RESULTS = pytest.StashKey[Results]()
 TRIAL = pytest.StashKey[Trial]()

@@ -29,6 +29,7 @@ from tests.faults.reconcile import reconcile
 from tests.faults.results import FOLDER, RUNS, code_commit, now
 from tests.faults.rig import Rig
 from tests.faults.trial import Trial
+from tests.faults.workload import CALM_MARKET
 
 PERIOD_S = 600.0
 RECOVERY_S = 120.0
@@ -58,6 +59,7 @@ class Soak:
     seed: int
     commit: str
     at: str
+    patience: float
     periods: list[Period] = field(default_factory=list)
     drawn: Counter[str] = field(default_factory=Counter)
 
@@ -74,11 +76,12 @@ def main() -> None:
     parser.add_argument("--keep-stack", type=Path, help="as of pytest")
     parser.add_argument("--write", action="store_true", help="write docs/faults.md")
     arguments = parser.parse_args()
-    soak = Soak(seed=arguments.seed, commit=code_commit(*RUNS), at=now())
+    patience = arguments.patience
+    soak = Soak(seed=arguments.seed, commit=code_commit(*RUNS), at=now(), patience=patience)
     say(f"seed {soak.seed}, {arguments.minutes:.0f} min at {soak.commit}")
     with (
         running(arguments.keep_stack) as pipeline,
-        closing(Rig(pipeline, arguments.patience)) as rig,
+        closing(Rig(pipeline, patience)) as rig,
     ):
         run(rig, soak, arguments.minutes * 60)
     show(soak)
@@ -93,7 +96,7 @@ def running(folder: Path | None) -> Iterator[Pipeline]:
     if folder is not None:
         environment = json.loads((folder / "test-environment.json").read_text())
     else:
-        environment = fresh_environment(fresh_folder())
+        environment = fresh_environment(fresh_folder()) | CALM_MARKET
     started = Stack(settings_of(environment), environment)
     try:
         done = started.tidemark("up", timeout_s=600)
@@ -207,9 +210,10 @@ def markdown(soak: Soak) -> str:
     """The part of docs/faults.md."""
     drawn = ", ".join(f"{name} ×{count}" for name, count in soak.drawn.most_common())
     total = sum(period.faults for period in soak.periods)
+    limit_s = RECOVERY_S * soak.patience
     lines = [
         f"{total} faults in {soak.periods[-1].minutes:.0f} minutes, {TPS} transactions a second.",
-        f"Commit {soak.commit}, {soak.at[:10]}, seed {soak.seed}.",
+        f"Commit {soak.commit}, {soak.at[:10]}, seed {soak.seed}; recovery within {limit_s:.0f} s.",
         "",
         f"| {' | '.join((*HEAD, *COUNTED))} |",
         f"| {' | '.join('---:' for _ in range(len(HEAD) + len(COUNTED) - 1))} | --- |",

@@ -21,6 +21,17 @@ VENUE = "fault"
 KEYS = 150
 HOLD_S = 0.5  # between two attempts to connect
 
+# The market itself trades little: what a fault has to survive is the seeded load, and every row of
+# both is compared again and again.
+CALM_MARKET = {
+    "TIDEMARK_SIMULATOR_TRADES_PER_SECOND": "5",
+    "TIDEMARK_TICKER_24H_EVERY_S": "60",
+    "TIDEMARK_DEPTH_EVERY_S": "20",
+    "TIDEMARK_KLINES_EVERY_S": "20",
+    "TIDEMARK_COINGECKO": "off",
+    "TIDEMARK_COINCAP": "off",
+}
+
 Cursor = Any
 _NOW_MS = "date_trunc('milliseconds', clock_timestamp())"
 
