@@ -74,4 +74,4 @@ def empty(connection: Connection) -> None:
     tables += (
         "movers_24h, coin_markets, gaps, events, quarantine, heartbeat, backfills, dropped_days"
     )
-    connection.cursor().execute(f"SET tidemark.allow_truncate = 'on'; TRUNCATE {tables}")
+    connection.cursor().execute(f"SET LOCAL tidemark.allow_truncate = 'on'; TRUNCATE {tables}")

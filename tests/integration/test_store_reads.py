@@ -14,7 +14,7 @@ from runtime.endpoints import PostgresEndpoint
 from tests.integration.scratch import Connection, fetch, value
 from tests.market_rows import MINUTE, NOON, SYMBOL, VENUE, instrument, kline, price, ticker, trade
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("owner")]
 
 
 @pytest.fixture
