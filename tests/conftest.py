@@ -23,10 +23,12 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -39,6 +41,7 @@ from stack.settings import PROCESSES, SERVICES, StackSettings
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
+LONG_RUN_S = 300
 KEPT_LOGS = PROJECT_ROOT / ".tidemark" / "test-logs"
 PORTS = (
     *("postgres", "kafka", "kafka_controller", "connect", "cassandra", "cassandra_storage"),
@@ -81,10 +84,12 @@ class Pipeline(Stack):
 def free_ports(count: int) -> list[int]:
     """Ports below the range from which the kernel takes ports for outgoing connections.
 
-    From within it, a service that is killed might find its port lent to somebody meanwhile.
+    From within it, a service that is killed might find its port lent to somebody meanwhile. Each
+    worker of a run has ports of its own.
     """
     found: list[int] = []
-    for port in random.sample(range(20000, 32000), 2000):
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    for port in random.sample(range(20000 + worker % 8, 32000, 8), 1000):
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
@@ -152,6 +157,39 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if folder is not None:
         discard(_kept(folder.resolve()), keep_logs=False)
         pytest.exit(f"the stack below {folder} is ended", returncode=0)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """For `-n 2 --dist loadgroup`: one worker has the whole stack, the other all that needs less.
+
+    What shares something stays together, and what takes longest begins first.
+    """
+    shared = ("stack", "postgres")
+    for item in items:
+        names = getattr(item, "fixturenames", ())
+        group = next((name for name in shared if name in names), item.path.stem)
+        item.add_marker(pytest.mark.xdist_group(group))
+    order = {name: place for place, name in enumerate(shared)}
+    items.sort(key=lambda item: order.get(group_of(item), len(shared)))
+
+
+def group_of(item: pytest.Item) -> str:
+    mark = item.get_closest_marker("xdist_group")
+    return "" if mark is None else str(mark.args[0])
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Where a long run's time went."""
+    seconds: defaultdict[str, float] = defaultdict(float)
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                seconds[report.nodeid.partition("::")[0]] += report.duration
+    if sum(seconds.values()) > LONG_RUN_S:
+        terminalreporter.section("seconds by module")
+        for name in sorted(seconds, key=lambda each: -seconds[each])[:30]:
+            terminalreporter.line(f"{seconds[name]:7.0f} {name}")
 
 
 def _kept(folder: Path) -> Stack:

@@ -12,7 +12,6 @@ import argparse
 import json
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
@@ -61,7 +60,7 @@ class Soak:
     at: str
     patience: float
     periods: list[Period] = field(default_factory=list)
-    drawn: Counter[str] = field(default_factory=Counter)
+    drawn: dict[str, int] = field(default_factory=dict)
 
     @property
     def clean(self) -> bool:
@@ -149,7 +148,8 @@ def attempt(rig: Rig, soak: Soak, trial: Trial, period: Period, seconds: float) 
                 say(f"    not injected: {str(error).splitlines()[0]}")
                 rig.recover(trial, within_s=RECOVERY_S)
                 continue
-            soak.drawn[f"{fault.row} {fault.name}".strip()] += 1
+            name = f"{fault.row} {fault.name}".strip()
+            soak.drawn[name] = soak.drawn.get(name, 0) + 1
             period.faults += 1
             if trial.random.random() < 0.7:  # else the next one meets a pipeline that still suffers
                 rig.recover(trial, within_s=RECOVERY_S)
@@ -208,7 +208,8 @@ def show(soak: Soak) -> None:
 
 def markdown(soak: Soak) -> str:
     """The part of docs/faults.md."""
-    drawn = ", ".join(f"{name} ×{count}" for name, count in soak.drawn.most_common())
+    often = sorted(soak.drawn, key=lambda name: -soak.drawn[name])
+    drawn = ", ".join(f"{name} ×{soak.drawn[name]}" for name in often)
     total = sum(period.faults for period in soak.periods)
     limit_s = RECOVERY_S * soak.patience
     lines = [
