@@ -17,8 +17,9 @@ from tests.faults.rig import ALARM_S, Rig, metrics_of
 from tests.faults.trial import Trial
 
 NO_SPACE = "No space left on device"
-# what a JVM says of a mapped file whose page finds no room
+# what a JVM says of a mapped file whose page finds no room; it may die of it without a word
 UNMAPPED = ("SIGBUS", "unsafe memory access")
+FOUND_FULL = "Only 0B free"  # what Cassandra then says as it starts again
 FILL = (
     "SELECT count(pg_logical_emit_message(false, 'fill', repeat('x', 1048576))) "
     "FROM generate_series(1, 8)"
@@ -58,7 +59,7 @@ def full(
         rig.until(f"{name} meets the full disk", met, MEETS_IT_S)
         yield
         told = rig.log_since(name, since)
-    reason = next((each for each in (NO_SPACE, *UNMAPPED) if each in told), None)
+    reason = next((each for each in (NO_SPACE, *UNMAPPED, FOUND_FULL) if each in told), None)
     assert reason is not None, f"{name} ended for another reason"
     trial.happened(f"{name} {pid}: {reason}, beside {ballast >> 20} MB of ballast")
 
