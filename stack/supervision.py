@@ -145,6 +145,12 @@ class Supervisor:
                 raise SupervisorError(
                     f"the supervisor does not answer ({error}); `tidemark up` starts it again"
                 ) from error
+            except xmlrpc.client.Fault as fault:
+                if fault.faultCode != Faults.SHUTDOWN_STATE:
+                    raise
+                raise SupervisorError(
+                    "the supervisor is ending; `tidemark up` starts it again once it has ended"
+                ) from fault
 
     def pid(self) -> int | None:
         """The daemon's pid; None where none answers."""

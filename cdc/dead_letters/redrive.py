@@ -111,7 +111,7 @@ class Redriver:
     def _settle(self, under_way: list[tuple[Outcome, Span]]) -> Iterator[Outcome]:
         """Wait until all is written or refused; Unreachable where Cassandra takes nothing."""
         while any(span.pending for _, span in under_way):
-            self._writer.flush()
+            self._writer.gather_for(0)
             self._writer.wait(_WAIT_S)
             if self._writer.failing_s > _PATIENCE_S:
                 raise Unreachable(

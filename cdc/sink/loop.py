@@ -101,7 +101,7 @@ class Sink:
         """Write what was read, for at most the timeout, and commit what was acknowledged."""
         deadline = time.monotonic() + timeout_s
         while not self.writer.idle and time.monotonic() < deadline:
-            self.writer.flush()
+            self.writer.gather_for(0)
             self.writer.wait(_LONGEST_WAIT_S)
         self._letters.flush(max(0.0, deadline - time.monotonic()))
         self._letters.check()
@@ -134,7 +134,9 @@ class Sink:
         if messages:
             failpoints.reach("after_poll")
             self._take(messages)
-        self.writer.flush(self._gather_s(backlog=len(messages) >= self._settings.poll_messages))
+        self.writer.gather_for(
+            self._gather_s(backlog=len(messages) >= self._settings.poll_messages)
+        )
         self.writer.pump()
 
     def _gather_s(self, *, backlog: bool) -> float:
@@ -149,7 +151,7 @@ class Sink:
         now = time.monotonic()
         if self._full_since is None:
             self._full_since = now
-        self.writer.flush()
+        self.writer.gather_for(0)
         self.writer.wait(_LONGEST_WAIT_S)
         if now - self._full_since >= _STALL_S:
             self._reader.pause()

@@ -107,9 +107,9 @@ class Writer:
         self._pending_bytes += len(write.statement)
         self._ready.extend(self._gathering.add(write))
 
-    def flush(self, gather_s: float = 0.0) -> None:
-        """From now on send batches that have been gathering for at least so long."""
-        self._gather_s = gather_s
+    def gather_for(self, seconds: float) -> None:
+        """From now on a batch gathers for so long before it may be sent; 0: it goes at once."""
+        self._gather_s = seconds
 
     def pump(self) -> None:
         """Take up answers, send what is due as far as the window allows. Fatal errors pass."""

@@ -59,7 +59,7 @@ class Bench:
             self.writer.add(Write("t", b"p", text, number, text, span))
         if span is not None:
             span.seal(count)
-        self.writer.flush()
+        self.writer.gather_for(0)
         self.writer.pump()
 
 
