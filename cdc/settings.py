@@ -36,6 +36,13 @@ class CdcSettings(KafkaEndpoint, ConnectEndpoint, CassandraEndpoint, PostgresEnd
         default=7, ge=1, le=3650, description="how long the sink may be away and lose nothing"
     )
 
+    contract_partitions: int = Field(
+        default=4, ge=1, le=1000, description="of crypto.prices.raw and crypto.prices.dlq"
+    )
+    contract_retention_days: int = Field(
+        default=7, ge=1, le=3650, description="how long readers of those two may be away"
+    )
+
     # Verification
     fence_timeout_s: float = Field(default=60.0, gt=0, description="of each stage of a fence")
     verify_rounds: int = Field(
