@@ -55,9 +55,7 @@ class TopicSpec:
 
 
 def topic_specs(settings: CdcSettings, data_topics: Iterable[str], prefix: str) -> list[TopicSpec]:
-    """Every topic of a generation: one a routed table, those of the contract, Debezium's heartbeat,
-    the dead letters.
-    """
+    """Every topic: of a generation one a routed table and a heartbeat; contract, dead letters."""
     days, partitions = settings.topic_retention_days, settings.topic_partitions
     specs = [
         TopicSpec(name=name, partitions=partitions, retention_ms=days * MS_PER_DAY)
