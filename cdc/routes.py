@@ -288,6 +288,9 @@ ROUTES: tuple[Route, ...] = (
 
 SOURCES: tuple[Source, ...] = tuple({each.source.table: each.source for each in ROUTES}.values())
 
+BY_DAY: tuple[str, ...] = (*(each.table for each in SOURCES if each.time), *UNROUTED)
+"""The tables that PostgreSQL keeps in partitions of a day, and drops by the day."""
+
 CAPTURED: tuple[str, ...] = (*(each.table for each in SOURCES), *UNROUTED)
 """Every table that the connector reads."""
 
