@@ -76,7 +76,7 @@ def read(replica: Replica, topic: str, venue: str) -> list[Message]:
             consumer.assign([at])
             while high and consumer.position([at])[0].offset < high:
                 found += consumer.consume(1000, 1)
-    return [each for each in found if event_of(each)["source"] == venue]
+    return [each for each in found if event_of(each).get("source") == venue]
 
 
 def event_of(message: Message) -> dict[str, Any]:

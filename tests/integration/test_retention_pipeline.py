@@ -25,7 +25,7 @@ PRICES = (
 )
 OUTBOX = (
     "INSERT INTO outbox (created_at, aggregatetype, aggregateid, type, payload) "
-    "SELECT %s + i * interval '1 min', 'crypto.prices.dlq', 'retention', 't', '{\"source\": \"r\"}' "
+    "SELECT %s + i * interval '1 min', 'crypto.prices.dlq', 'k', 't', jsonb_build_object('i', i) "
     "FROM generate_series(1, %s) i"
 )
 
