@@ -25,7 +25,7 @@ def contracts() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of lines")
 def check(*, as_json: bool) -> None:
     """Compare each schema with its released copy; exit 1 where its version does not fit."""
-    found = {name: _look(name, schema) for name, schema in schemas.current().items()}
+    found = {name: _look(name, schema) for name, schema in _current().items()}
     if as_json:
         click.echo(json.dumps(found))
     else:
@@ -44,7 +44,7 @@ def write(*, breaking: bool) -> None:
     for source in SOURCES:
         path = schemas.CHANGES / f"{source.table}{schemas.SUFFIX}"
         _put(path, schemas.dump(_of_table(source, breaking=breaking)))
-    for name, schema in schemas.current().items():
+    for name, schema in _current().items():
         last = schemas.released(name)
         why_not = None if last is None else objection(last, schema)
         if why_not is not None:
@@ -68,6 +68,13 @@ def _of_table(source: Source, *, breaking: bool) -> schemas.JsonSchema:
             "the field in cdc/routes.py as `added`, or say --breaking"
         )
     return change_schema(source, "{}.{}".format(*version))
+
+
+def _current() -> dict[str, schemas.JsonSchema]:
+    try:
+        return schemas.current()
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
 
 
 def _look(name: str, schema: schemas.JsonSchema) -> dict[str, Any]:

@@ -105,9 +105,8 @@ class IngestSettings(PostgresEndpoint, SourceSettings):
     backfill_pages_in_flight: int = Field(default=4, ge=1, le=32)
     ingest_metrics_port: Port | Literal[0] = 19101
 
-    @property
     def sampling(self) -> Sampling | None:
-        """Which prices become events of the contract, by a fresh memory; None: none do."""
+        """Which prices become events of the contract, with an empty memory; None: none do."""
         return Sampling(self.contract_prices_every_s) if self.contracts == "on" else None
 
     @property

@@ -37,8 +37,9 @@ def disk_bytes(connection: scratch.Connection, table: str) -> tuple[int, int]:
     rows = scratch.value(connection, f"SELECT count(*) FROM {table}")
     size = scratch.value(
         connection,
-        "SELECT sum(pg_total_relation_size(t.relid))::bigint FROM pg_partition_tree(%s) AS t "
-        "WHERE t.isleaf",
+        "SELECT coalesce(sum(pg_total_relation_size(t.relid)), pg_total_relation_size(%s)) "
+        "FROM pg_partition_tree(%s) AS t WHERE t.isleaf",
+        table,
         table,
     )
     return int(rows), int(size)
