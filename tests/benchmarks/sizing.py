@@ -4,9 +4,10 @@
 
 FOLDER: of a stack that runs (`pytest --keep-stack=FOLDER`); PostgreSQL of it is enough. The real
 ingester polls the simulated exchange by its default schedule into a database of its own. Disk: the
-partitions with their indexes, as they are after those SECONDS. WAL: as tests.benchmarks.wal. Kafka:
-the event that Debezium makes of a row by our connector's settings, key and value, before the
-producer's lz4: written here from the row by the rules of contracts/changes, as no Connect need run.
+partitions with their indexes after those SECONDS, small tables grown to many rows. WAL: as
+tests.benchmarks.wal. Kafka: the event that Debezium makes of a row by our connector's settings, key
+and value, before the producer's lz4: written here by the rules of contracts/changes, as no Connect
+need run.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from tests.conftest import free_ports, settings_of
 from tests.integration import scratch
 from tests.integration.ingesting import Simulator
 
+MANY = 30_000
 SAMPLE = 500  # rows of a table from which an event is made
 ENVELOPE: dict[str, Any] = json.loads((EXAMPLES / "changes" / "prices.create.json").read_text())
 
@@ -43,6 +45,21 @@ def disk_bytes(connection: scratch.Connection, table: str) -> tuple[int, int]:
         table,
     )
     return int(rows), int(size)
+
+
+def grow(connection: scratch.Connection, source: Source) -> None:
+    """Repeat a table's rows at later times: of few rows the empty pages would be measured."""
+    column, step = (source.time, "97 ms") if source.time else ("open_time", "1 min")
+    names = [f'"{each.name}"' for each in source.fields]
+    values = [
+        f"\"{column}\" + n * interval '{step}'" if each == f'"{column}"' else each for each in names
+    ]
+    rows = scratch.value(connection, f"SELECT count(*) FROM {source.table}")
+    if 0 < rows < MANY:
+        connection.cursor().execute(
+            f"INSERT INTO {source.table} ({', '.join(names)}) SELECT {', '.join(values)} "
+            f"FROM {source.table}, generate_series(1, {MANY // rows}) AS n ON CONFLICT DO NOTHING"
+        )
 
 
 def event_bytes(connection: scratch.Connection, source: Source) -> float | None:
@@ -107,6 +124,8 @@ def measure(database: PostgresEndpoint, simulator: Simulator, seconds: float) ->
             "wal_by_stream": streams,
         }
         for source in SOURCES:
+            if source.time or source.table == "klines":
+                grow(connection, source)
             rows, size = disk_bytes(connection, source.table)
             event = event_bytes(connection, source)
             if event is not None:
