@@ -9,11 +9,12 @@ from __future__ import annotations
 from decimal import Decimal
 
 from cdc.mapping import Above, Bucket, Column, Field, Kind, Route, Source, Via, bucket_column, route
+from contracts.naming import OUTBOX
 
 LARGE_TRADE_USD = Decimal(100_000)
 
-# Published tables that the sink leaves alone.
-UNROUTED = {"outbox": "contract events: Debezium's outbox router gives them topics of their own"}
+# Captured tables that the sink leaves alone.
+UNROUTED = {OUTBOX: "contract events: Debezium's outbox router gives them topics of their own"}
 
 
 def _text(*names: str) -> tuple[Field, ...]:
@@ -286,6 +287,12 @@ ROUTES: tuple[Route, ...] = (
 )
 
 SOURCES: tuple[Source, ...] = tuple({each.source.table: each.source for each in ROUTES}.values())
+
+BY_DAY: tuple[str, ...] = (*(each.table for each in SOURCES if each.time), *UNROUTED)
+"""The tables that PostgreSQL keeps in partitions of a day, and drops by the day."""
+
+CAPTURED: tuple[str, ...] = (*(each.table for each in SOURCES), *UNROUTED)
+"""Every table that the connector reads."""
 
 
 def routes_of(table: str) -> tuple[Route, ...]:

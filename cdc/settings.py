@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
@@ -15,6 +15,8 @@ from runtime.endpoints import (
     Port,
     PostgresEndpoint,
 )
+
+Days = Annotated[int, Field(ge=0, le=36_500)]
 
 
 class CdcSettings(KafkaEndpoint, ConnectEndpoint, CassandraEndpoint, PostgresEndpoint):
@@ -35,6 +37,22 @@ class CdcSettings(KafkaEndpoint, ConnectEndpoint, CassandraEndpoint, PostgresEnd
     topic_retention_days: int = Field(
         default=7, ge=1, le=3650, description="how long the sink may be away and lose nothing"
     )
+
+    contract_partitions: int = Field(
+        default=4, ge=1, le=1000, description="of crypto.prices.raw and crypto.prices.dlq"
+    )
+    contract_retention_days: int = Field(
+        default=7, ge=1, le=3650, description="how long readers of those two may be away"
+    )
+
+    # Retention: whole days before today that PostgreSQL keeps; 0: for ever. Cassandra keeps all
+    retain_prices_days: Days = 3
+    retain_depth_days: Days = 3
+    retain_trades_days: Days = 3
+    retain_ticker_24h_history_days: Days = 7
+    retain_movers_24h_days: Days = 7
+    retain_heartbeat_days: Days = 3
+    retain_outbox_days: Days = 1
 
     # Verification
     fence_timeout_s: float = Field(default=60.0, gt=0, description="of each stage of a fence")
@@ -88,6 +106,11 @@ class CdcSettings(KafkaEndpoint, ConnectEndpoint, CassandraEndpoint, PostgresEnd
     sink_linger_s: float = Field(
         default=15.0, ge=0, description="a sink that stops for good still says why for so long"
     )
+
+    def retain_days(self, table: str) -> int:
+        """How many whole days before today PostgreSQL keeps of a partitioned table; 0: all."""
+        days: int = getattr(self, f"retain_{table}_days")
+        return days
 
     @model_validator(mode="after")
     def _window_holds_its_batches(self) -> Self:

@@ -19,6 +19,7 @@ from kafka.errors import KafkaError
 from cdc.errors import TopicMismatch, Unreachable
 from cdc.settings import CdcSettings
 from cdc.times import MS_PER_DAY
+from contracts.naming import CONTRACT_TOPICS
 
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024  # as debezium/postgres-source.json says
 HEARTBEAT_TOPIC_PREFIX = "__debezium-heartbeat"
@@ -28,12 +29,16 @@ Positions = dict[tuple[str, int], int]  # (topic, partition) → offset
 
 @dataclass(frozen=True, kw_only=True)
 class TopicSpec:
-    """How one topic must look. `times`: whose clock stamps its messages."""
+    """How one topic must look. `times`: whose clock stamps its messages.
+
+    `setting`: the variable that says how many partitions it has.
+    """
 
     name: str
     partitions: int
     retention_ms: int
     times: Literal["CreateTime", "LogAppendTime"] = "CreateTime"
+    setting: str = "TIDEMARK_TOPIC_PARTITIONS"
 
     def options(self) -> dict[str, object]:
         """As kafka-python's create_topics wants it."""
@@ -50,11 +55,20 @@ class TopicSpec:
 
 
 def topic_specs(settings: CdcSettings, data_topics: Iterable[str], prefix: str) -> list[TopicSpec]:
-    """Every topic of a generation: one a routed table, Debezium's heartbeat, the dead letters."""
-    retention_ms = settings.topic_retention_days * MS_PER_DAY
+    """Every topic: of a generation one a routed table and a heartbeat; contract, dead letters."""
+    days, partitions = settings.topic_retention_days, settings.topic_partitions
     specs = [
-        TopicSpec(name=name, partitions=settings.topic_partitions, retention_ms=retention_ms)
+        TopicSpec(name=name, partitions=partitions, retention_ms=days * MS_PER_DAY)
         for name in sorted(set(data_topics))
+    ]
+    specs += [
+        TopicSpec(
+            name=name,
+            partitions=settings.contract_partitions,
+            retention_ms=settings.contract_retention_days * MS_PER_DAY,
+            setting="TIDEMARK_CONTRACT_PARTITIONS",
+        )
+        for name in CONTRACT_TOPICS
     ]
     heartbeat = f"{HEARTBEAT_TOPIC_PREFIX}.{prefix}"
     specs.append(TopicSpec(name=heartbeat, partitions=1, retention_ms=MS_PER_DAY))
@@ -78,7 +92,7 @@ def mismatch(specs: Iterable[TopicSpec], partitions: Mapping[str, int]) -> Topic
         if actual < spec.partitions:
             return TopicMismatch(
                 f"topic {spec.name} has {actual} partitions instead of {spec.partitions}; "
-                f"add some (kafka-topics --alter) or set TIDEMARK_TOPIC_PARTITIONS={actual}"
+                f"add some (kafka-topics --alter) or set {spec.setting}={actual}"
             )
     return None
 

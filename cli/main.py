@@ -29,10 +29,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "connector": ("cli.connector:connector", "Apply or inspect the Debezium connector"),
     "sink": ("cli.sink:sink", "Replicate the log into Cassandra"),
     "verify": ("cli.verify:verify", "Prove that Cassandra equals PostgreSQL, row for row"),
+    "retention": ("cli.retention:retention", "Days of PostgreSQL: what is kept, what may go"),
     "resync": ("cli.resync:resync", "Heal: a new snapshot, or some rows sent again"),
     "dlq": ("cli.dlq:dlq", "List, show and redrive what could not be applied"),
     "alarms": ("cli.alarms:alarms", "Alarms of the past; test the webhook"),
     "watch": ("cli.watch:watch", "Keep the pipeline healthy"),
+    "contracts": ("cli.contracts:contracts", "Schemas of the topics: what may change"),
     "simulate": ("cli.simulate:simulate", "Run the simulated exchange"),
 }
 

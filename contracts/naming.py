@@ -13,6 +13,11 @@ PUBLICATION = "tidemark"
 DEAD_LETTER_TOPIC = "tidemark.dead-letters"
 SINK_GROUP = "tidemark-sink"
 
+OUTBOX = "outbox"  # its rows are events of the topics that they name, not changes of a table
+PRICES_TOPIC = "crypto.prices.raw"
+DEAD_PRICES_TOPIC = "crypto.prices.dlq"
+CONTRACT_TOPICS = (PRICES_TOPIC, DEAD_PRICES_TOPIC)
+
 _TOPIC = re.compile(r"^market\.g(\d{1,3})\.public\.([a-z0-9_]+)$")
 MAX_GENERATION = 126  # generation << 56 must stay below 2^63
 

@@ -38,8 +38,9 @@ class MoversPoll(msgspec.Struct, frozen=True, kw_only=True):
 class Batch(msgspec.Struct, kw_only=True):
     """Rows of any tables that are written together, in one transaction.
 
-    `watched`: symbols whose tickers also go to `ticker_24h_history`. `movers` ranks what the
-    database holds after this batch's own tickers are in it.
+    `watched`: symbols whose tickers also go to `ticker_24h_history`, and each of whose prices is
+    told (ingest.sampling). `movers` ranks what the database holds after this batch's own tickers
+    are in it.
     """
 
     instruments: list[Instrument] = []

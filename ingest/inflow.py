@@ -111,6 +111,7 @@ class Inflow:
         self._shedding = shedding
         self._trades = HeldTrades(market.tape)
         self._candles = LastCandles(market.candles)
+        self._watched = frozenset(watched)
         self._prices = LastPrices(watched, prices_every_s)
         self._rejected: list[Rejected] = []
         self.stale = False  # a symbol was named that exchangeInfo did not list
@@ -147,6 +148,7 @@ class Inflow:
             trades=trades,
             klines=self._candles.release(missed),
             prices=self._prices.release(now_s),
+            watched=self._watched,
             gaps=gaps,
             rejected=rejected,
         )

@@ -104,7 +104,9 @@ class Poller:
         rows = answer.value.rows
         self._market.valuation.learn(rows)
         self.stale = self.stale or any(row.symbol not in self._market.catalogue for row in rows)
-        return Fetched(Batch(prices=rows, rejected=answer.value.rejected), answer.size)
+        watched = frozenset(self._settings.symbols)
+        batch = Batch(prices=rows, watched=watched, rejected=answer.value.rejected)
+        return Fetched(batch, answer.size)
 
     async def _tickers(self, _: Poll) -> Fetched:
         answer = await self._client.fetch(

@@ -96,6 +96,13 @@ SELECT source, endpoint, reason, decode(raw, 'base64')
 FROM json_to_recordset(%(rows)s) AS r (source text, endpoint text, reason text, raw text)
 """
 
+TELL = """
+INSERT INTO outbox (created_at, aggregatetype, aggregateid, type, payload)
+SELECT created_at, aggregatetype, aggregateid, type, payload
+FROM json_to_recordset(%(messages)s) AS m (created_at timestamptz, aggregatetype text,
+    aggregateid text, type text, payload jsonb)
+"""
+
 BEAT = "INSERT INTO heartbeat (source) VALUES (%(source)s) ON CONFLICT DO NOTHING"
 ENSURE_PARTITION = "SELECT ensure_partition(%(table)s, %(day)s)"
 

@@ -14,6 +14,7 @@ import msgspec
 from contracts.market import Depth, Event, Rejected
 from ingest import admission, tables
 from ingest.batch import Batch
+from ingest.sampling import Sampling
 
 Row = TypeVar("Row", bound=msgspec.Struct)
 Level = tuple[Decimal, Decimal]
@@ -53,23 +54,35 @@ class EventRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Prepared(msgspec.Struct, frozen=True):
-    """Rows by table, in the order in which they are written, and what is set aside."""
+    """Rows by table, in the order in which they are written, and what is set aside.
+
+    `told`: rows that become events of the contract once they are stored; they stand here only.
+    `told_at` is when, None where nobody wants to be told of anything.
+    """
 
     rows: dict[str, Sequence[msgspec.Struct]]
     rejected: list[Rejected]
+    told: dict[str, Sequence[msgspec.Struct]] = {}
+    told_at: datetime | None = None
 
     def days(self) -> set[tuple[str, Any]]:
         """(table, UTC day) of each partition that the rows need."""
-        return {
+        days = {
             (table, getattr(row, tables.PARTITIONED_BY[table]).date())
-            for table, rows in self.rows.items()
+            for table, rows in (*self.rows.items(), *self.told.items())
             if table in tables.PARTITIONED_BY
             for row in rows
         }
+        if self.told_at is not None:
+            days.add((tables.outbox.name, self.told_at.date()))
+        return days
 
 
-def prepare(batch: Batch, now: datetime) -> Prepared:
-    """Sort a batch by table. `now` bounds plausible times and is when its events happened."""
+def prepare(batch: Batch, now: datetime, sampling: Sampling | None = None) -> Prepared:
+    """Sort a batch by table. `now` bounds plausible times and is when its events happened.
+
+    `sampling` says which prices become events of the contract; None: nothing does.
+    """
     rows: dict[str, Sequence[msgspec.Struct]] = {}
     rejected = list(batch.rejected)
 
@@ -79,7 +92,8 @@ def prepare(batch: Batch, now: datetime) -> Prepared:
         return admitted
 
     rows["instruments"] = newest("instruments", admit("instruments", batch.instruments))
-    rows["prices"] = floored(admit("prices", batch.prices), "observed_at")
+    prices = floored(admit("prices", batch.prices), "observed_at")
+    rows["prices"] = prices
     depth = floored(admit("depth", batch.depth), "observed_at")
     rows["depth"] = admit("depth", map(book_row, depth))
     rows["trades"] = floored(admit("trades", batch.trades), "traded_at")
@@ -91,7 +105,15 @@ def prepare(batch: Batch, now: datetime) -> Prepared:
     rows["coin_markets"] = newest("coin_markets", coins)
     rows["gaps"] = newest("gaps", admit("gaps", batch.gaps))
     rows["events"] = [event_row(event, now) for event in admit("events", batch.events)]
-    return Prepared({table: found for table, found in rows.items() if found}, rejected)
+    told: dict[str, Sequence[msgspec.Struct]] = {}
+    if sampling is not None:
+        told["prices"], rows["prices"] = sampling.split(prices, batch.watched)
+        told["coin_markets"] = rows.pop("coin_markets")
+    return Prepared(_some(rows), rejected, _some(told), None if sampling is None else now)
+
+
+def _some(rows: dict[str, Sequence[msgspec.Struct]]) -> dict[str, Sequence[msgspec.Struct]]:
+    return {table: found for table, found in rows.items() if found}
 
 
 def prepare_klines(klines: Sequence[Row]) -> list[Row]:

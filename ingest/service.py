@@ -58,7 +58,7 @@ def run(settings: IngestSettings, shutdown: Shutdown, *, once: bool = False) -> 
     Raises IngestError where nothing but a person can help.
     """
     metrics_server.serve(settings.ingest_metrics_port)
-    store = Store(settings)
+    store = Store(settings, sampling=settings.sampling())
     beat_forever(store, shutdown)
     try:
         return asyncio.run(_until(shutdown, settings, store, once=once))

@@ -17,6 +17,7 @@ from pydantic import Field, field_validator, model_validator
 
 from ingest.fields import Names, Seconds, without_twins
 from ingest.intervals import INTERVALS
+from ingest.sampling import Sampling
 from ingest.source_settings import SourceSettings
 from runtime.endpoints import Port, PostgresEndpoint
 
@@ -64,6 +65,13 @@ class IngestSettings(PostgresEndpoint, SourceSettings):
         default=5000, ge=0, description="a hole of more trades is left to repair, not polled back"
     )
 
+    contracts: Literal["on", "off"] = Field(
+        default="on", description="prices also as events on crypto.prices.raw, bad ones on .dlq"
+    )
+    contract_prices_every_s: Seconds = Field(
+        default=60, description="of a symbol that is not in TIDEMARK_SYMBOLS; of those each price"
+    )
+
     weight_share: float = Field(
         default=0.8, gt=0, le=1, description="of the exchange's weight limit that we may use"
     )
@@ -96,6 +104,10 @@ class IngestSettings(PostgresEndpoint, SourceSettings):
     )
     backfill_pages_in_flight: int = Field(default=4, ge=1, le=32)
     ingest_metrics_port: Port | Literal[0] = 19101
+
+    def sampling(self) -> Sampling | None:
+        """Which prices become events of the contract, with an empty memory; None: none do."""
+        return Sampling(self.contract_prices_every_s) if self.contracts == "on" else None
 
     @property
     def run_dir(self) -> Path:

@@ -23,6 +23,7 @@ HOSTS: dict[Name, str] = {
 }
 """Fixed: a key is sent nowhere else."""
 
+SIMULATED = "simulator"  # the exchange's venue, and what the others' begin with
 _NO_KEY = SecretStr("simulated")  # the simulator wants one, too; a real key never goes there
 
 
@@ -32,6 +33,11 @@ class Source(msgspec.Struct, frozen=True):
     venue: str
     url: str
     key: SecretStr
+
+
+def name_of(venue: str) -> str:
+    """The source that a venue stands for, simulated or not; of an exchange its own name."""
+    return venue.removeprefix(f"{SIMULATED}-")
 
 
 def find(settings: SourceSettings, name: Name, simulator_url: str | None) -> Source | None:
@@ -46,7 +52,7 @@ def find(settings: SourceSettings, name: Name, simulator_url: str | None) -> Sou
     if simulator_url is not None:
         scheme, rest = simulator_url.split("://", 1)
         secure = {"https": "wss", "http": "ws"}[scheme] if name == "coincap" else scheme
-        return Source(f"simulator-{name}", f"{secure}://{rest}/{name}", _NO_KEY)
+        return Source(f"{SIMULATED}-{name}", f"{secure}://{rest}/{name}", _NO_KEY)
     key = settings.key(name)
     if key is not None:
         return Source(name, HOSTS[name], key)

@@ -23,6 +23,7 @@ from ingest import queries, transactions
 from ingest.batch import BackfillProgress, Batch, Written
 from ingest.errors import RowsRefused
 from ingest.rows import prepare
+from ingest.sampling import Sampling
 from ingest.session import Cursor, MissingPartition, Session
 from runtime.endpoints import PostgresEndpoint
 
@@ -41,8 +42,18 @@ class Store:
     Every method raises StoreUnavailable (retryable) or StoreRefused (a person must act).
     """
 
-    def __init__(self, settings: PostgresEndpoint, *, patience_s: float = 8.0) -> None:
-        """Connects when first needed. `patience_s`: how long PostgreSQL may be away in a call."""
+    def __init__(
+        self,
+        settings: PostgresEndpoint,
+        *,
+        patience_s: float = 8.0,
+        sampling: Sampling | None = None,
+    ) -> None:
+        """Connects when first needed. `patience_s`: how long PostgreSQL may be away in a call.
+
+        `sampling`: which prices become events of the contract; None: nothing does.
+        """
+        self._sampling = sampling
         self._session = Session(settings, Role.INGEST, patience_s)
         self._pulse = Session(settings, Role.INGEST, min(patience_s, BEAT_PATIENCE_S))
         self._days: Days = set()  # partitions known to be there
@@ -59,15 +70,18 @@ class Store:
 
     def write(self, batch: Batch) -> Written:
         """Store a batch in one transaction; its events get the time of this call."""
-        prepared = prepare(batch, datetime.now(UTC))
+        prepared = prepare(batch, datetime.now(UTC), self._sampling)
         poll = batch.movers
-        if not (prepared.rows or prepared.rejected or poll):
+        if not (prepared.rows or prepared.told or prepared.rejected or poll):
             return Written()
         days = prepared.days()
         if poll:
             days.add(("movers_24h", poll.snapshot_at.date()))
         quick = partial(transactions.write, prepared=prepared, poll=poll)
-        return self._or_with_care(days, quick, partial(quick, careful=True))
+        written = self._or_with_care(days, quick, partial(quick, careful=True))
+        if self._sampling is not None:
+            self._sampling.committed()
+        return written
 
     def copy_klines(self, klines: Sequence[Kline], progress: BackfillProgress | None = None) -> int:
         """Bulk-load candles and save how far their backfill came, in one transaction.

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import partial
 
 import msgspec
 
 from contracts.market import Rejected
-from ingest import admission, movers, queries, upserts
+from ingest import admission, movers, outbox, queries, upserts
 from ingest.batch import BackfillProgress, MoversPoll, Written
 from ingest.errors import RowsRefused
+from ingest.outbox import Stored
 from ingest.rows import Prepared
 from ingest.session import Cursor, keeping_on
 
 RAW_LIMIT = 65_536  # bytes of a rejected row's body that are kept
 REASON_LIMIT = 500  # characters
+
+Insert = Callable[[Cursor, str, Sequence[msgspec.Struct]], int]
 
 
 def write(
@@ -26,20 +32,28 @@ def write(
     progress: BackfillProgress | None = None,
     careful: bool = False,
 ) -> Written:
-    """Write the rows of each table, then rank the movers, set aside, and save the progress.
+    """Write the rows of each table, rank the movers, set aside, tell, and save the progress.
 
     `careful`: a row that PostgreSQL refuses is found and set aside, too; slower.
     """
-    counts: dict[str, int] = {}
+    counts: Counter[str] = Counter()
     rejected = list(prepared.rejected)
-    for table, rows in prepared.rows.items():
-        if careful:
-            counts[table] = _insert_the_good(cursor, table, rows, rejected)
-        else:
-            counts[table] = _insert(cursor, table, rows)
+    stored: list[Stored] = []
+
+    def insert_all(insert: Insert, rows_of: Mapping[str, Sequence[msgspec.Struct]]) -> None:
+        for table, rows in rows_of.items():
+            if careful:
+                counts[table] += _insert_the_good(cursor, insert, table, rows, rejected)
+            else:
+                counts[table] += insert(cursor, table, rows)
+
+    insert_all(_insert, prepared.rows)
+    insert_all(partial(_insert_and_keep, kept=stored), prepared.told)
     if poll is not None:
         cursor.execute(movers.RANK, movers.parameters(poll))
         counts["movers_24h"] = cursor.rowcount
+    if prepared.told_at is not None:
+        _tell(cursor, stored, rejected, prepared.told_at)
     _set_aside(cursor, rejected)
     _save(cursor, progress)
     return Written({table: count for table, count in counts.items() if count}, len(rejected))
@@ -75,10 +89,24 @@ def _insert(cursor: Cursor, table: str, rows: Sequence[msgspec.Struct]) -> int:
     return cursor.rowcount
 
 
-def _insert_the_good(
-    cursor: Cursor, table: str, rows: Sequence[msgspec.Struct], rejected: list[Rejected]
+def _insert_and_keep(
+    cursor: Cursor, table: str, rows: Sequence[msgspec.Struct], *, kept: list[Stored]
 ) -> int:
-    outcome = keeping_on(cursor, lambda: _insert(cursor, table, rows))
+    """As `_insert`; `kept` gets what was really stored."""
+    cursor.execute(upserts.telling(table), {"rows": upserts.as_json(rows)})
+    names = [column.name for column in cursor.description or ()]
+    kept += (dict(zip(names, row, strict=True)) for row in cursor)
+    return cursor.rowcount
+
+
+def _insert_the_good(
+    cursor: Cursor,
+    insert: Insert,
+    table: str,
+    rows: Sequence[msgspec.Struct],
+    rejected: list[Rejected],
+) -> int:
+    outcome = keeping_on(cursor, lambda: insert(cursor, table, rows))
     if not isinstance(outcome, RowsRefused):
         return outcome
     if len(rows) == 1:
@@ -86,21 +114,34 @@ def _insert_the_good(
         return 0
     middle = len(rows) // 2
     halves = (rows[:middle], rows[middle:])
-    return sum(_insert_the_good(cursor, table, half, rejected) for half in halves)
+    return sum(_insert_the_good(cursor, insert, table, half, rejected) for half in halves)
+
+
+def _tell(cursor: Cursor, stored: Sequence[Stored], rejected: list[Rejected], at: datetime) -> None:
+    """Events of what was stored, and of what was not; what the contract refuses is set aside."""
+    prices, refused = outbox.price_events(stored, at)
+    rejected += refused
+    messages = [*prices, *outbox.dead_prices(_kept_of(rejected), at)]
+    if messages:
+        cursor.execute(queries.TELL, {"messages": upserts.as_json(messages)})
 
 
 def _set_aside(cursor: Cursor, rejected: Sequence[Rejected]) -> None:
     if rejected:
-        rows = [
-            Rejected(
-                source=_printable(each.source),
-                endpoint=_printable(each.endpoint),
-                reason=_printable(each.reason)[:REASON_LIMIT],
-                raw=each.raw[:RAW_LIMIT],
-            )
-            for each in rejected
-        ]
-        cursor.execute(queries.QUARANTINE, {"rows": upserts.as_json(rows)})
+        cursor.execute(queries.QUARANTINE, {"rows": upserts.as_json(_kept_of(rejected))})
+
+
+def _kept_of(rejected: Sequence[Rejected]) -> list[Rejected]:
+    """What is kept of rejected rows: cut, and without what PostgreSQL cannot hold."""
+    return [
+        Rejected(
+            source=_printable(each.source),
+            endpoint=_printable(each.endpoint),
+            reason=_printable(each.reason)[:REASON_LIMIT],
+            raw=each.raw[:RAW_LIMIT],
+        )
+        for each in rejected
+    ]
 
 
 def _printable(text: str) -> str:

@@ -49,6 +49,29 @@ def from_stage(table_name: str) -> str:
     return _sql(_insertion(table, source))
 
 
+@cache
+def telling(table_name: str) -> str:
+    """As `from_json`, for `prices` and `coin_markets`: returns each row that it really stored.
+
+    With the names by which the source calls coin and currency, None where it has listed none yet.
+    """
+    return f"WITH stored AS ({from_json(table_name)} RETURNING *) {_TOLD[table_name]}"
+
+
+_TOLD = {
+    "prices": """
+SELECT stored.venue, stored.symbol, observed_at AS ts_event, stored.ingested_at, price,
+       base_asset AS coin_id, quote_asset AS vs_currency
+FROM stored LEFT JOIN instruments USING (venue, symbol)
+""",
+    "coin_markets": """
+SELECT venue, symbol, ts_event, ingested_at, price, coin_id, vs_currency, name,
+       market_cap, market_cap_rank, total_volume, price_change_percent_24h
+FROM stored
+""",
+}
+
+
 def stage(table_name: str) -> str:
     """Name of a table's temporary twin."""
     return f"stage_{table_name}"

@@ -116,6 +116,7 @@ def fresh_environment(folder: Path) -> dict[str, str]:
         "TIDEMARK_CASSANDRA_PORT": port["cassandra"],
         "TIDEMARK_CASSANDRA_STORAGE_PORT": port["cassandra_storage"],
         "TIDEMARK_EXCHANGE": "simulator",
+        "TIDEMARK_WATCH_RETENTION_PERIOD_S": "0",  # tests write into old days and count their rows
         "TIDEMARK_SIMULATOR_URL": f"http://127.0.0.1:{port['simulator']}",
         "TIDEMARK_INGEST_METRICS_PORT": port["ingest_metrics"],
         "TIDEMARK_SINK_METRICS_PORT": port["sink_metrics"],

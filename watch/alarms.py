@@ -69,6 +69,7 @@ ALARMS = (
     Alarm(name="partitions", severity="critical", clear_after_s=0),  # looked at once an hour
     Alarm(name="dead_letters", severity="warning"),
     Alarm(name="verification", severity="critical", clear_after_s=0),  # each pass is a judgement
+    Alarm(name="retention", severity="warning", clear_after_s=0),  # as well
     Alarm(name="quarantine", severity="warning", clear_after_s=60),
     Alarm(name="exchange_ban", severity="warning"),
     Alarm(name="exchange_failing", severity="warning", raise_after_s=10),

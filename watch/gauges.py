@@ -23,6 +23,7 @@ SHEDDING_LEVEL = Gauge(
     "tidemark_shedding_level", "Streams that ingest shall leave out: depth, trades, prices"
 )
 PARTITIONS_MADE = Counter("tidemark_partitions_made", "Partitions made ahead")
+PARTITIONS_DROPPED = Counter("tidemark_partitions_dropped", "Old days dropped")
 QUARANTINE = Gauge("tidemark_quarantine_recent_rows", "Rows of the last five minutes")
 
 HEARTBEAT_AGE = Gauge(

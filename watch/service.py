@@ -32,6 +32,7 @@ from watch.checks import (
 from watch.flow import ConnectorCheck, FlowCheck
 from watch.replication import ReplicationCheck
 from watch.restarts import Backoff
+from watch.retention import RetentionCheck
 from watch.settings import WatchSettings
 from watch.slot_guard import SheddingCheck
 from watch.store import Store
@@ -100,6 +101,7 @@ def checks(
         ExchangeCheck(settings, announcer),
         SinkCheck(settings, announcer),
         VerificationCheck(settings, store, announcer),
+        RetentionCheck(settings, announcer),
         SweepCheck(settings),
         WebhookCheck(settings, webhook, announcer),
     )

@@ -61,6 +61,9 @@ class WatchSettings(CdcSettings):
     watch_verify_failures: int = Field(
         default=3, ge=1, description="Verifications in a row that cannot be made raise the alarm"
     )
+    watch_retention_period_s: float = Field(
+        default=3600, ge=0, description="Between two looks for days that may be dropped; 0: none"
+    )
     watch_sink_silent_s: float = Field(
         default=15, ge=0, description="A sink that does not answer for so long is an alarm"
     )

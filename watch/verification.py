@@ -9,15 +9,9 @@ the slot: each new connection of Debezium is served by a new process of PostgreS
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import IO, Any, Final
+from typing import Any, Final
 
 import structlog
 
@@ -27,14 +21,13 @@ from cdc.verification.proof import Proof
 from contracts.naming import Role, slot_name
 from watch import gauges
 from watch.announcer import Announcer
+from watch.errand import Errand
 from watch.settings import WatchSettings
 from watch.store import Store
 
 log = structlog.get_logger(__name__)
 
 ALARM: Final = "verification"
-LOWEST_PRIORITY: Final = 19
-COMMAND: Final = (sys.executable, "-m", "cli.main", "verify", "--json", "--with-parent")
 INCREMENTAL: Final = "--incremental"
 RETRY: Final = timedelta(minutes=1)
 
@@ -91,16 +84,6 @@ class Schedule:
         return self.failures
 
 
-@dataclass
-class Running:
-    """A pass under way."""
-
-    kind: str
-    process: subprocess.Popen[bytes]
-    answer: IO[bytes]
-    complaint: IO[bytes]
-
-
 class VerificationCheck:
     """Starts passes, and tells what they found."""
 
@@ -116,12 +99,12 @@ class VerificationCheck:
             full_period_s=settings.watch_verify_full_period_s,
             settle_s=settings.watch_verify_settle_s,
         )
-        self._running: Running | None = None
+        self._running: Errand | None = None
         self._recalled_at: datetime | None = None
 
     def look(self, now: datetime) -> None:
         if self._running is not None:
-            if self._running.process.poll() is None:
+            if not self._running.over:
                 return
             self._end(self._running, now)
             self._running = None
@@ -145,19 +128,14 @@ class VerificationCheck:
             self._announcer.look(ALARM, None, now)
         self._recalled_at = now
 
-    def _start(self, kind: str) -> Running:
-        arguments = COMMAND if kind == "full" else (*COMMAND, INCREMENTAL)
-        answer = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process runs
-        complaint = tempfile.TemporaryFile()  # noqa: SIM115 - as well
-        process = subprocess.Popen(arguments, stdout=answer, stderr=complaint)
-        os.setpriority(os.PRIO_PROCESS, process.pid, LOWEST_PRIORITY)
+    def _start(self, kind: str) -> Errand:
+        errand = Errand.start(kind, "verify", *(() if kind == "full" else (INCREMENTAL,)))
         self._schedule.started()
-        log.info("verifying", kind=kind, pid=process.pid)
-        return Running(kind=kind, process=process, answer=answer, complaint=complaint)
+        log.info("verifying", kind=kind, pid=errand.process.pid)
+        return errand
 
-    def _end(self, running: Running, now: datetime) -> None:
-        with running.answer, running.complaint:
-            report, reason = _report_of(running.answer), _last_line(running.complaint)
+    def _end(self, running: Errand, now: datetime) -> None:
+        report, reason = running.result()
         failures = self._schedule.ended(now, well=report is not None)
         if report is None:
             log.warning("could not verify", kind=running.kind, reason=reason, times=failures)
@@ -199,18 +177,3 @@ def _publish(table: str, differences: int, through: datetime | None) -> None:
     gauges.VERIFICATION_DIFFERENCES.labels(table).set(differences)
     if through is not None:
         gauges.VERIFIED_THROUGH.labels(table).set(through.timestamp())
-
-
-def _report_of(answer: IO[bytes]) -> dict[str, Any] | None:
-    answer.seek(0)
-    try:
-        report: dict[str, Any] = json.loads(answer.read())
-    except ValueError:
-        return None  # it was ended, or said on stderr why it could not
-    return report
-
-
-def _last_line(complaint: IO[bytes]) -> str:
-    complaint.seek(0)
-    lines = complaint.read().decode(errors="replace").strip().splitlines()
-    return lines[-1].removeprefix("Error: ") if lines else "it ended without a word"

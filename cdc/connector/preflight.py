@@ -16,7 +16,7 @@ from cdc import keyspace, state
 from cdc.connector.client import ConnectClient, StoredOffsets
 from cdc.errors import PreflightRefused
 from cdc.fence import as_lsn
-from cdc.routes import SOURCES
+from cdc.routes import CAPTURED, SOURCES
 from cdc.settings import CdcSettings
 from cdc.source import Publication, Server, Slot, SourceDatabase
 from cdc.state import Generation
@@ -172,7 +172,7 @@ def of_publication(facts: Facts) -> list[Finding]:
     if facts.publication is None:
         message = f"there is no publication {PUBLICATION}; run `tidemark migrate`"
         return [*found, Finding(code="publication", message=message)]
-    lacking = sorted({each.table for each in SOURCES} - facts.publication.tables)
+    lacking = sorted(set(CAPTURED) - facts.publication.tables)
     if lacking:
         message = (
             f"publication {PUBLICATION} lacks {', '.join(lacking)}: their changes are not sent; "

@@ -14,7 +14,7 @@ from cdc import generation, keyspace, state
 from cdc.connector import preflight
 from cdc.connector.client import Change, ConnectClient, ConnectorStatus
 from cdc.connector.config import connector_config
-from cdc.routes import SOURCES
+from cdc.routes import CAPTURED, SOURCES
 from cdc.settings import CdcSettings
 from cdc.source import SourceDatabase
 from cdc.topics import Topics, topic_specs
@@ -69,13 +69,12 @@ def apply_on(parts: Parts, wait_s: float, snapshot_wait_s: float = SNAPSHOT_PATI
     connect.wait_ready(CONNECT_PATIENCE_S)
     facts = parts.facts()
     preflight.refuse(facts)
-    tables = [each.table for each in SOURCES]
-    created = _ensure_topics(settings, tables)
+    created = _ensure_topics(settings)
     begun = preflight.to_remember(facts)
     if begun is not None:
         state.remember(session, begun)
     placeholder = state.recall(session)[settings.generation].placeholder
-    config = connector_config(settings, tables, placeholder)
+    config = connector_config(settings, CAPTURED, placeholder)
     new = connect.config() is None
     if new:
         connect.create_stopped(config)
@@ -97,7 +96,7 @@ def _await_snapshot(parts: Parts, wait_s: float) -> None:
         time.sleep(0.25)
 
 
-def _ensure_topics(settings: CdcSettings, tables: list[str]) -> list[str]:
-    data = [topic_of(table, settings.generation) for table in tables]
+def _ensure_topics(settings: CdcSettings) -> list[str]:
+    data = [topic_of(each.table, settings.generation) for each in SOURCES]
     with Topics(settings) as topics:
         return topics.ensure(topic_specs(settings, data, topic_prefix(settings.generation)))

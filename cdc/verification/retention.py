@@ -3,11 +3,15 @@
 A day may go once every table that it feeds is proved through its end without a difference, and once
 it has been compared again, just before: a row may have come late. What is committed into the day
 between that comparison and the drop is in the log and reaches Cassandra, but is not compared.
+
+A day of the outbox may go once the log is read beyond it: a fence is passed. Its rows feed no
+table; after a lost slot the new snapshot tells again what is still there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from datetime import UTC, date, datetime, time, timedelta
 
 from cdc import keyspace
@@ -17,7 +21,7 @@ from cdc.settings import CdcSettings
 from cdc.source import SourceDatabase
 from cdc.verification import proof
 from cdc.verification.proof import NOTHING, Proof
-from cdc.verification.verifier import Scope, verify
+from cdc.verification.verifier import Scope, open_stores, verify
 from contracts.naming import Role
 
 
@@ -28,13 +32,16 @@ class NotProved(CdcError):
 def drop_day(settings: CdcSettings, table: str, day: date) -> bool:
     """Drop a day of a partitioned table; False where PostgreSQL has no such day.
 
-    Errors: NotProved, and those of `verify`.
+    Errors: NotProved, and those of `verify`; Contended where readers are in the way.
     """
     with keyspace.session(settings, Role.READER) as session:
         lacking = not_droppable(proof.recall(session), table, day)
     if lacking:
         raise NotProved(f"{table} of {day} stays: {lacking}; `tidemark verify {table}`")
-    if table not in UNROUTED:
+    if table in UNROUTED:
+        with ExitStack() as stack:
+            open_stores(settings, stack).fence.wait()
+    else:
         start = datetime.combine(day, time(), tzinfo=UTC)
         scope = Scope(since=start, until=start + timedelta(days=1), share=settings.verify_share)
         report = verify(settings, [table], scope)

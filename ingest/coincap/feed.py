@@ -124,7 +124,7 @@ class Feed:
 
     async def _hand_over(self, tasks: asyncio.TaskGroup) -> None:
         """What was heard since the last time, as one batch."""
-        batch, size = Batch(), 0
+        batch, size = Batch(watched=frozenset(self._wanted)), 0
         while self._heard:
             each = self._heard.popleft()
             if isinstance(each, _Lost):

@@ -45,6 +45,8 @@ def position(connection: scratch.Connection) -> int:
 def split(batch: Batch) -> dict[str, Batch]:
     """The same rows, a stream at a time; rankings go with the statistics they rank."""
     parts = {name: Batch(**{name: getattr(batch, name)}) for name in APART if getattr(batch, name)}
+    if "prices" in parts:
+        parts["prices"].watched = batch.watched
     if "tickers" in parts:
         parts["tickers"].watched, parts["tickers"].movers = batch.watched, batch.movers
     rest = {name: getattr(EMPTY, name) for name in (*APART, "watched", "movers")}

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from contracts.market import Price
 from ingest.coincap.messages import prices
-from runtime.settings import PROJECT_ROOT
+from tests.recorded import RECORDED
 
-RECORDED = PROJECT_ROOT.parent / "shared" / "recorded"
 CAME = datetime(2026, 8, 1, 12, 0, 30, 123_456, tzinfo=UTC)
 FLOOR = datetime(2026, 8, 1, 12, 0, 30, 123_000, tzinfo=UTC)
 WANTED = ("bitcoin", "ethereum", "binance-coin")

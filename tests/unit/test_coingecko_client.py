@@ -22,12 +22,11 @@ from ingest.coingecko.quota import Spent
 from ingest.errors import BadAnswer, BadRequest, Banned, IngestError, QuotaSpent, Unreachable
 from ingest.settings import IngestSettings
 from ingest.source import HOSTS, Source
-from runtime.settings import PROJECT_ROOT
+from tests.recorded import RECORDED
 from tests.unit.test_coingecko_messages import coin
 
 GZIP = {"content-encoding": "gzip"}
 KEY = "CG-canary-5f3a"
-RECORDED = PROJECT_ROOT.parent / "shared" / "recorded"
 Reply = httpx.Response | Exception
 
 

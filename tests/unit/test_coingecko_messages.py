@@ -18,9 +18,8 @@ from contracts.market import CoinMarket
 from ingest.binance.rows import Parsed
 from ingest.coingecko.messages import markets
 from ingest.errors import BadAnswer
-from runtime.settings import PROJECT_ROOT
+from tests.recorded import RECORDED
 
-RECORDED = PROJECT_ROOT.parent / "shared" / "recorded"
 NOW = datetime(2026, 8, 1, 12, 0, 30, tzinfo=UTC)
 COINS = ("bitcoin", "ethereum")
 MAY_BE_NULL = (

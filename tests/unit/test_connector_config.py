@@ -10,9 +10,13 @@ from string import Template
 import pytest
 
 from cdc.connector.config import TEMPLATE, connector_config
+from cdc.routes import CAPTURED, SOURCES
 from cdc.settings import CdcSettings
+from cdc.topics import HEARTBEAT_TOPIC_PREFIX, mismatch, topic_specs
+from contracts.naming import CONTRACT_TOPICS, OUTBOX, topic_of, topic_prefix
 from runtime.settings import PROJECT_ROOT
 
+_LEFT = r"\$\{(?!directory:|routedByValue\})"  # those two are filled in by others
 WORKER = PROJECT_ROOT / "debezium" / "connect-distributed.properties"
 
 
@@ -24,7 +28,7 @@ def settings(tmp_path: Path) -> CdcSettings:
 def test_every_variable_of_the_template_is_filled_in(settings: CdcSettings) -> None:
     """A forgotten variable would reach Debezium as text."""
     config = connector_config(settings, ["trades"], "placeholder")
-    left = {key: value for key, value in config.items() if re.search(r"\$\{(?!directory:)", value)}
+    left = {key: value for key, value in config.items() if re.search(_LEFT, value)}
     assert left == {}
 
 
@@ -61,6 +65,38 @@ def test_tables_are_listed_once_and_sorted(settings: CdcSettings) -> None:
     """The same routes give the same configuration, else each `apply` would restart the task."""
     config = connector_config(settings, ["trades", "prices", "trades"], "placeholder")
     assert config["table.include.list"] == "public.prices,public.trades"
+
+
+def test_the_outbox_alone_goes_through_its_router(settings: CdcSettings) -> None:
+    """Any other table's event would make the router fail, and the task with it."""
+    config = connector_config(settings, CAPTURED, "placeholder")
+    pattern = re.compile(config["predicates.outbox.pattern"])
+    topics = {table: topic_of(table, settings.generation) for table in CAPTURED}
+    assert [table for table, topic in topics.items() if pattern.fullmatch(topic)] == [OUTBOX]
+    assert not pattern.fullmatch(f"{HEARTBEAT_TOPIC_PREFIX}.{topic_prefix(settings.generation)}")
+    assert config["transforms.outbox.predicate"] == config["predicates"]
+
+
+def test_the_router_sends_an_event_where_its_row_says(settings: CdcSettings) -> None:
+    """To the topic itself, not to one below a prefix, with the payload as JSON, not as text."""
+    config = connector_config(settings, CAPTURED, "placeholder")
+    assert config["transforms.outbox.route.topic.replacement"] == "${routedByValue}"
+    assert config["transforms.outbox.table.expand.json.payload"] == "true"
+
+
+def test_the_connector_reads_the_outbox_and_every_routed_table() -> None:
+    """The sink reads the routed tables' topics only."""
+    assert set(CAPTURED) == {source.table for source in SOURCES} | {OUTBOX}
+
+
+def test_contract_topics_have_settings_of_their_own(tmp_path: Path) -> None:
+    """Their names bear no generation: readers never change them."""
+    settings = CdcSettings(state_dir=tmp_path, contract_partitions=6, contract_retention_days=30)
+    specs = {each.name: each for each in topic_specs(settings, ["market.g3.public.prices"], "x")}
+    for name in CONTRACT_TOPICS:
+        assert (specs[name].partitions, specs[name].retention_ms) == (6, 30 * 86_400_000)
+    wrong = mismatch(specs.values(), {CONTRACT_TOPICS[0]: 2})
+    assert "TIDEMARK_CONTRACT_PARTITIONS=2" in str(wrong)
 
 
 def test_a_quote_in_a_path_stays_inside_its_value(tmp_path: Path) -> None:

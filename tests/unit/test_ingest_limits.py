@@ -15,7 +15,7 @@ from ingest.binance.hosts import REST_S, Hosts
 from ingest.binance.limits import Budget, silence_until, used_weight
 from ingest.errors import BadRequest, RegionRefused, ScheduleTooHeavy, WeightExhausted
 from ingest.settings import MARKET_DATA_HOST
-from runtime.settings import PROJECT_ROOT
+from tests.recorded import recorded
 
 NOW = datetime(2026, 8, 1, 12, 0, 30, tzinfo=UTC)
 
@@ -148,10 +148,7 @@ def test_silence_lasts_as_long_as_the_answer_demands(
 
 def test_recorded_bans_are_understood() -> None:
     """Every recorded 418 and 429 gives a silence that Retry-After or its text explains."""
-    path = PROJECT_ROOT.parent / "shared" / "recorded" / "error_bodies.json"
-    if not path.exists():
-        pytest.skip(f"the recorded payloads are not here ({path})")
-    for answer in json.loads(path.read_text()):
+    for answer in json.loads(recorded("error_bodies.json").read_text()):
         if answer["status"] not in {418, 429}:
             continue
         headers = {name.lower(): value for name, value in answer["headers"].items()}

@@ -6,7 +6,6 @@ import gzip
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,9 +17,8 @@ from ingest.binance.exchange_info import exchange_info
 from ingest.binance.rows import RAW_LIMIT_BYTES, Parsed
 from ingest.binance.tickers import tickers
 from ingest.errors import BadAnswer
-from runtime.settings import PROJECT_ROOT
+from tests.recorded import recorded
 
-RECORDED = PROJECT_ROOT.parent / "shared" / "recorded"
 NOW = datetime(2026, 8, 1, 12, 0, 30, tzinfo=UTC)
 OPEN_MS = 1_785_585_600_000  # 2026-08-01 12:00:00
 
@@ -342,13 +340,6 @@ def test_no_value_in_a_field_breaks_a_batch(changes: list[tuple[str, Any]]) -> N
     except BadAnswer:
         return
     assert len(parsed.rows) + len(parsed.rejected) == len(rows)
-
-
-def recorded(name: str) -> Path:
-    path = RECORDED / name
-    if not path.exists():
-        pytest.skip(f"the recorded payloads are not here ({path})")
-    return path
 
 
 def test_recorded_books_are_read() -> None:

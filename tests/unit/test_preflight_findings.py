@@ -9,7 +9,7 @@ import pytest
 from cdc.connector.client import StoredOffsets
 from cdc.connector.preflight import Facts, findings, refuse, to_remember
 from cdc.errors import PreflightRefused
-from cdc.routes import SOURCES
+from cdc.routes import CAPTURED
 from cdc.source import Publication, Server, Slot
 from cdc.state import Generation
 
@@ -37,14 +37,14 @@ HEALTHY = Facts(
     database="tidemark",
     server=Server(system_identifier="77", timeline=1, wal_level="logical"),
     slot=SLOT,
-    publication=Publication(tables=frozenset(each.table for each in SOURCES), via_root=True),
+    publication=Publication(tables=frozenset(CAPTURED), via_root=True),
     identities={"depth": "f", "depth_p20260101": "f"},
     offsets=OFFSETS,
     remembered={2: KNOWN},
 )
 FIRST = replace(HEALTHY, slot=None, offsets=None, remembered={})
 NEW_PRIMARY = Server(system_identifier="77", timeline=2, wal_level="logical")
-PUBLISHED = frozenset(each.table for each in SOURCES)
+PUBLISHED = frozenset(CAPTURED)
 
 
 @pytest.mark.parametrize(

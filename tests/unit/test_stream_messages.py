@@ -17,9 +17,8 @@ from ingest.binance import messages
 from ingest.binance.order_book import OrderBook, Step
 from ingest.binance.stream_frames import Farewell, Reply, kind_of, read_frame
 from ingest.binance.stream_messages import Told
-from runtime.settings import PROJECT_ROOT
+from tests.recorded import RECORDED
 
-RECORDED = PROJECT_ROOT.parent / "shared" / "recorded"
 NOW_MS = 1_785_585_600_000  # 2026-08-01 12:00:00
 NOW = datetime(2026, 8, 1, 12, 0, tzinfo=UTC)
 
