@@ -98,6 +98,8 @@ class Backfill:
         """Load what is planned; call `progress` after each transaction."""
         started = time.monotonic()
         tally = _Tally(done=max(plan.rows - sum(piece.rows for piece in plan.pieces), 0))
+        if plan.failure:
+            tally.failures.append(plan.failure)
         progress(plan.symbol, tally.done, plan.rows)
         async with contextlib.aclosing(self._with_downloads(plan.pieces)) as pieces:
             try:

@@ -79,7 +79,8 @@ class SymbolPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     `span`: what of the wanted time exists; `pieces` are what of it is not stored yet, by rising
     time; `rows`: about how many the span has; `grid`: the open times of candles; `reissued`: paths
-    of files that were loaded, and have been published anew since.
+    of files that were loaded, and have been published anew since; `certifying`: what proves that
+    the pieces are whole; `failure`: why there is no plan.
     """
 
     symbol: str
@@ -91,6 +92,7 @@ class SymbolPlan(msgspec.Struct, frozen=True, kw_only=True):
     grid: Grid | None = None
     reissued: tuple[str, ...] = ()
     certifying: Cost = Cost()
+    failure: str = ""
 
     @property
     def cost(self) -> Cost:

@@ -24,7 +24,7 @@ GRANT SELECT ON backfills TO tidemark_watch, tidemark_reader;
 """
 
 # of several backfills from one moment on, the one that came furthest knows all that the others do
-BY_SOURCE = f"""
+BY_SOURCE = """
 ALTER TABLE backfills RENAME TO backfills_by_interval;
 ALTER TABLE backfills_by_interval RENAME CONSTRAINT pk_backfills TO pk_backfills_by_interval;
 CREATE TABLE backfills (
@@ -38,10 +38,9 @@ INSERT INTO backfills (venue, symbol, stream, start_time, next_time, source, che
 SELECT venue, symbol, 'klines_' || interval, start_time, max(next_time), 'rest', ''
 FROM backfills_by_interval GROUP BY venue, symbol, interval, start_time;
 DROP TABLE backfills_by_interval;
-{GRANTS}
 """
 
-BY_INTERVAL = f"""
+BY_INTERVAL = """
 ALTER TABLE backfills RENAME TO backfills_by_source;
 ALTER TABLE backfills_by_source RENAME CONSTRAINT pk_backfills TO pk_backfills_by_source;
 CREATE TABLE backfills (
@@ -55,15 +54,16 @@ INSERT INTO backfills (venue, symbol, interval, start_time, end_time, next_time)
 SELECT venue, symbol, substr(stream, 8), start_time, next_time, next_time
 FROM backfills_by_source WHERE stream LIKE 'klines\\_%';
 DROP TABLE backfills_by_source;
-{GRANTS}
 """
 
 
 def upgrade() -> None:
     """Keep what is known of candles, as loaded by REST."""
     op.execute(BY_SOURCE)
+    op.execute(GRANTS)
 
 
 def downgrade() -> None:
     """Keep what is known of candles; what is known of trades goes."""
     op.execute(BY_INTERVAL)
+    op.execute(GRANTS)
