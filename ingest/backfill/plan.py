@@ -21,6 +21,7 @@ Prefer = Literal["auto", "rest", "archive"]
 FILE_S: Final = 0.3  # two requests of a file: its checksum and itself
 REQUESTS_A_FILE: Final = 2
 BYTES_A_S: Final = 8_000_000
+_DISLIKED_WEIGHT_A_S: Final = 1e-6
 ROWS_A_S: Final = 10_000  # into PostgreSQL while everything runs, as measured (docs/benchmarks.md)
 
 
@@ -29,6 +30,10 @@ class Tariff(msgspec.Struct, frozen=True):
 
     page_weight: int
     weight_a_s: float
+
+    def disliked(self) -> Tariff:
+        """The same, so dear that any file is cheaper."""
+        return Tariff(self.page_weight, _DISLIKED_WEIGHT_A_S)
 
     def rest_s(self, rows: int) -> float:
         """Seconds of weight; pages are counted in parts, for neighbours share them."""
@@ -122,32 +127,23 @@ def not_stored(wanted: Span, stored: Iterable[Span]) -> list[Span]:
     return [*rest, Span(start, wanted.end)] if start < wanted.end else rest
 
 
-def worth_a_file(rows: int, tariff: Tariff, prefer: Prefer) -> bool:
+def worth_a_file(rows: int, tariff: Tariff) -> bool:
     """Whether any file could be cheaper than REST for so many rows."""
-    if prefer != "auto":
-        return prefer == "archive"
     return tariff.rest_s(rows) > FILE_S
 
 
-def month_wins(
-    month: Piece, days: Sequence[Piece], whole_month_days: int, tariff: Tariff, prefer: Prefer
-) -> bool:
+def month_wins(month: Piece, days: Sequence[Piece], whole_month_days: int, tariff: Tariff) -> bool:
     """Whether a month's file is cheaper than any mix of its days could be.
 
     `days` are by REST; what their files would cost is guessed from the month's.
     """
-    if prefer == "archive":
-        return True
     file_s = FILE_S + month.size / whole_month_days / BYTES_A_S
     return month.seconds(tariff) <= sum(min(file_s, day.seconds(tariff)) for day in days)
 
 
-def cheaper(file: Piece | None, rest: Piece, tariff: Tariff, prefer: Prefer) -> Piece:
-    """The file, if there is one and it costs less."""
-    if file is None:
-        return rest
-    wins = prefer == "archive" or file.seconds(tariff) < rest.seconds(tariff)
-    return file if wins else rest
+def cheapest(options: Iterable[Sequence[Piece]], tariff: Tariff) -> Sequence[Piece]:
+    """The option that takes the fewest seconds; of equal ones the first."""
+    return min(options, key=lambda pieces: sum(piece.seconds(tariff) for piece in pieces))
 
 
 def joined(pieces: Iterable[Piece]) -> tuple[Piece, ...]:

@@ -17,7 +17,7 @@ from ingest.backfill.plan import (
     RowsIn,
     SymbolPlan,
     Tariff,
-    cheaper,
+    cheapest,
     joined,
     month_wins,
     not_stored,
@@ -191,32 +191,34 @@ class Survey:
     async def _mix(
         self, of: tuple[str, str], stretch: Span, rows_in: RowsIn, tariff: Tariff
     ) -> list[Piece]:
+        """The cheapest mix for a stretch; where files are preferred, as if REST were dear."""
         if self._archive is None or not is_archived(of[1]):
             return [Piece(stretch, rows_in(stretch))]
+        if self._prefer == "archive":
+            tariff = tariff.disliked()
         parts = (self._month(of, month, rows_in, tariff) for month in months(stretch))
         return [piece for part in await asyncio.gather(*parts) for piece in part]
 
     async def _month(
         self, of: tuple[str, str], part: Span, rows_in: RowsIn, tariff: Tariff
-    ) -> list[Piece]:
+    ) -> Sequence[Piece]:
         rest = Piece(part, rows_in(part))
-        if not worth_a_file(rest.rows, tariff, self._prefer):
+        if not worth_a_file(rest.rows, tariff):
             return [rest]
         by_day = [Piece(day, rows_in(day)) for day in days(part)]
         file = of_month(*of, part)
         month = await self._find(file, rest)
         whole = (file.span.end - file.span.start) // DAY
-        if month and month_wins(month, by_day, whole, tariff, self._prefer):
+        if month and month_wins(month, by_day, whole, tariff):
             return [month]
-        chosen = list(await asyncio.gather(*(self._day(of, day, tariff) for day in by_day)))
-        together = sum(piece.seconds(tariff) for piece in chosen)
-        return [month] if month and month.seconds(tariff) < together else chosen
+        chosen = await asyncio.gather(*(self._day(of, day, tariff) for day in by_day))
+        return cheapest([chosen, [month]] if month else [chosen], tariff)
 
     async def _day(self, of: tuple[str, str], rest: Piece, tariff: Tariff) -> Piece:
-        if not worth_a_file(rest.rows, tariff, self._prefer):
+        if not worth_a_file(rest.rows, tariff):
             return rest
         file = await self._find(of_day(*of, rest.span), rest)
-        return cheaper(file, rest, tariff, self._prefer)
+        return cheapest([[rest], [file]] if file else [[rest]], tariff)[0]
 
     async def _find(self, file: ArchiveFile, rest: Piece) -> Piece | None:
         """A piece from a file, where there is one that is not too long."""

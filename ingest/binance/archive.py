@@ -134,18 +134,11 @@ class Archive:
 
     async def size(self, path: str) -> int | None:
         """Bytes of a file; None where there is none. Unreachable where nobody answers."""
-
-        async def ask() -> int | None:
-            async with self._asked("HEAD", path) as response:
-                if response is None:
-                    return None
-                return int(response.headers.get("content-length", "0"))
-
-        return await self._retried(ask)
+        return await self._retried(self._length, path)
 
     async def checksum(self, path: str) -> str | None:
         """SHA-256 in hex of a file as it is published now; None where the archive has none."""
-        return await self._retried(lambda: self._promised(path))
+        return await self._retried(self._promised, path)
 
     async def download(self, path: str) -> Download:
         """A file, checked.
@@ -153,13 +146,20 @@ class Archive:
         ArchiveRefused where it is gone, or not what its checksum says in `settings.attempts` tries.
         """
         try:
-            return await self._retried(lambda: self._fetched(path))
+            return await self._retried(self._fetched, path)
         except ChecksumDiffersError as error:
             tries = self._settings.attempts
             raise ArchiveRefused(path, f"{error}, {tries} times in a row") from error
         except OSError as error:
             reason = f"it cannot be kept in {self._folder}: {error.strerror or error}"
             raise ArchiveRefused(path, reason) from error
+
+    async def _length(self, path: str) -> int | None:
+        async with self._asked("HEAD", path) as response:
+            if response is None:
+                return None
+            stated = response.headers.get("content-length", "")
+            return int(stated) if stated.isascii() and stated.isdigit() else 0
 
     async def _promised(self, path: str) -> str | None:
         async with self._asked("GET", f"{path}.CHECKSUM") as response:
@@ -220,7 +220,7 @@ class Archive:
         finally:
             metrics.REQUESTS.labels("archive", status).inc()
 
-    async def _retried(self, ask: Callable[[], Awaitable[Value]]) -> Value:
+    async def _retried(self, ask: Callable[[str], Awaitable[Value]], path: str) -> Value:
         retrying = AsyncRetrying(
             retry=retry_if_exception_type((Unreachable, ChecksumDiffersError)),
             stop=stop_after_attempt(self._settings.attempts),
@@ -229,7 +229,7 @@ class Archive:
             ),
             reraise=True,
         )
-        return await retrying(ask)
+        return await retrying(ask, path)
 
 
 def _published(response: httpx.Response) -> datetime:

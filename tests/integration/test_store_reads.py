@@ -164,7 +164,7 @@ def test_the_same_from_another_source_begins_anew(store: Store) -> None:
 
 
 def test_trades_are_bulk_loaded_into_days_of_the_past(store: Store, owner: Connection) -> None:
-    """Their partitions are made; a second load adds nothing; a gap comes in the same transaction."""
+    """Their partitions are made; a second load adds nothing; a gap comes along."""
     day = datetime(2020, 2, 29, 23, 59, 59, tzinfo=UTC)
     trades = [trade(n, traded_at=day + n * timedelta(seconds=1)) for n in range(3)]
     assert store.copy(Batch(trades=trades, gaps=[gap()])).rows == {"trades": 3, "gaps": 1}
