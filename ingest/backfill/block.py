@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from contracts.market import Kline, Rejected, Trade
+from contracts.market import Rejected
 from ingest.batch import Batch
 
 
@@ -22,8 +22,3 @@ class Block(msgspec.Struct, frozen=True):
 def once(rejected: list[Rejected], more: list[Rejected]) -> list[Rejected]:
     """Both, but for those of `more` whose bytes and reason say nothing new."""
     return rejected + [one for one in more if one not in rejected]
-
-
-def received(batch: Batch) -> list[Kline] | list[Trade]:
-    """The rows that a backfill is about."""
-    return batch.klines or batch.trades

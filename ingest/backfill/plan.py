@@ -119,6 +119,8 @@ def not_stored(wanted: Span, stored: Iterable[Span]) -> list[Span]:
     rest: list[Span] = []
     start = wanted.start
     for span in sorted(stored, key=lambda each: each.start):
+        if span.start == span.end:
+            continue
         if span.start > start:
             rest.append(Span(start, min(span.start, wanted.end)))
         start = max(start, span.end)

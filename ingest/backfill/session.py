@@ -17,9 +17,9 @@ from ingest.binance.archive import Archive
 from ingest.binance.archive_files import TRADES, klines_stream
 from ingest.binance.client import Client
 from ingest.binance.exchange_info import ExchangeInfo
-from ingest.errors import BadAnswer, BadRequest, ExchangeError
+from ingest.errors import BadAnswer, BadRange, BadRequest, ExchangeError
 from ingest.exchange import choose
-from ingest.settings import IngestSettings
+from ingest.settings import IngestSettings, is_loopback
 from ingest.span import Span
 from ingest.store import Store
 from ingest.writer import StoreThread
@@ -62,6 +62,11 @@ class BackfillSession:
     async def _connect(self) -> None:
         settings = self._settings
         exchange = await choose(settings)
+        if exchange.venue == "simulator" and not is_loopback(exchange.archive_url):
+            raise BadRange(
+                f"the exchange is simulated, and {exchange.archive_url} is not: its rows would "
+                "stand among simulated ones; leave --archive-url out"
+            )
         client = await self._open.enter_async_context(Client(settings, exchange, paced=True))
         self._archive = await self._open.enter_async_context(
             Archive(settings, exchange.archive_url)

@@ -16,6 +16,9 @@ from contracts.naming import Role
 from ingest.backfill.apply import Outcome
 from ingest.backfill.plan import Prefer, SymbolPlan
 from ingest.backfill.session import BackfillSession
+from ingest.binance.archive import Archive
+from ingest.binance.archived_trades import ArchivedTrades
+from ingest.exchange import choose
 from ingest.settings import IngestSettings
 from ingest.span import Span, in_ms
 from runtime.endpoints import PostgresEndpoint
@@ -192,6 +195,72 @@ def test_a_trade_in_bitcoin_is_worth_what_bitcoin_was_then(
     assert len(rows) > 100
     assert all(usd == round(quote * closes[minute], 18) for minute, quote, usd in rows)
     assert all(usd > 0 for _, _, usd in rows)
+
+
+def test_half_of_a_file_is_loaded_and_then_the_other_half(
+    settings: IngestSettings, simulator: Simulator, owner: scratch.Connection
+) -> None:
+    """What is stored already is not stored again, also where one file holds both."""
+    morning, day = span(DAY, timedelta(hours=12)), span(DAY, timedelta(days=1))
+    _, first = backfill(settings, "trades", morning)
+    plan, second = backfill(settings, "trades", day)
+    ((start, end, file),) = [(p.span.start, p.span.end, p.file) for p in plan.pieces]
+    assert (start, end) == (morning.end, day.end)
+    assert file is not None
+    theirs = told(simulator, SYMBOL, day)
+    assert first.stored + second.stored == second.received + first.received == len(theirs)
+    assert scratch.fetch(owner, STORED_TRADES, SYMBOL) == theirs
+
+
+def test_trades_that_a_stream_brought_are_left_as_they_are(
+    settings: IngestSettings, simulator: Simulator, owner: scratch.Connection
+) -> None:
+    """A backfill over them adds what is missing, and nothing else."""
+    hour = span(DAY, timedelta(hours=1))
+    backfill(settings, "trades", hour, source="rest")
+    cursor = owner.cursor()
+    cursor.execute("DELETE FROM trades WHERE trade_id % 3 = 0; DELETE FROM backfills")
+    kept = "SELECT trade_id, traded_at_us, ingested_at FROM trades WHERE trade_id %% 3 <> 0"
+    before = scratch.fetch(owner, f"{kept} ORDER BY trade_id")
+    _, outcome = backfill(settings, "trades", hour)
+    assert outcome.stored == outcome.received - len(before)
+    assert scratch.fetch(owner, f"{kept} ORDER BY trade_id") == before
+    assert scratch.fetch(owner, STORED_TRADES, SYMBOL) == told(simulator, SYMBOL, hour)
+
+
+def test_a_day_that_was_dropped_stays_recorded_as_dropped(
+    settings: IngestSettings, owner: scratch.Connection
+) -> None:
+    """Then verification ignores what only Cassandra has of it, and a second run loads nothing."""
+    hour = span(DAY, timedelta(hours=1))
+    backfill(settings, "trades", hour)
+    dropped = "SELECT day::text FROM dropped_days WHERE table_name = 'trades'"
+    owner.cursor().execute("SELECT drop_partition('trades', '2026-03-05')")
+    assert backfill(settings, "trades", hour)[0].pieces == ()
+    backfill(settings, "trades", span(DAY + timedelta(hours=1), timedelta(hours=1)))
+    assert scratch.value(owner, "SELECT count(*) FROM trades") > 100
+    assert scratch.fetch(owner, dropped) == [("2026-03-05",)]
+
+
+def test_a_repair_gets_trades_of_the_archive_by_their_ids(
+    settings: IngestSettings, simulator: Simulator
+) -> None:
+    """Over midnight, exactly those; of a day without a file nothing, and no error."""
+    night = span(DAY + timedelta(hours=23), timedelta(hours=2))
+    theirs = told(simulator, SYMBOL, night)
+    ids = range(theirs[10][0], theirs[-10][0])
+    simulator.fault("/data/spot/daily/trades/*-2026-03-07.zip*", None, do="page", name="not_found")
+
+    async def read() -> list[tuple[int, Decimal]]:
+        exchange = await choose(settings)
+        async with Archive(settings, exchange.archive_url) as archive:
+            source = ArchivedTrades(archive, exchange.venue)
+            nights = Span(night.start, night.end + 86_400_000)
+            rows = source.with_ids(SYMBOL, ids, nights)
+            return [(row.trade_id, row.price) async for parsed in rows for row in parsed.rows]
+
+    expected = [(row[0], row[2]) for row in theirs if row[0] in ids]
+    assert asyncio.run(read()) == expected
 
 
 def test_candles_of_a_month_are_the_exchanges(

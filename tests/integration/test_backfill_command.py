@@ -210,6 +210,10 @@ def test_backfill_waits_while_the_watch_sheds_load(
         (("trades", SYMBOL, "--start", "2026-03-01", "--interval", "1m"), "No such option"),
         (("trades", SYMBOL, "--start", "2026-03-01", "--source", "ftp"), "'ftp'"),
         (("trades", SYMBOL, "--start", "2026-03-01", "--archive-url", "http://a.b"), "only https"),
+        (
+            ("trades", SYMBOL, "--start", "2026-03-01", "--archive-url", "https://a.b"),
+            "stand among simulated ones",
+        ),
     ],
 )
 def test_misuse_is_one_clear_line(
