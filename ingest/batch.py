@@ -65,11 +65,15 @@ class Written(msgspec.Struct, frozen=True):
 
 
 class BackfillProgress(msgspec.Struct, frozen=True, kw_only=True):
-    """`backfills`: of [start_time, end_time) everything before `next_time` is stored."""
+    """`backfills`: everything in [start_time, next_time) of a stream is stored.
+
+    `source`: rest, or the path of an archive file; `checksum` is that file's.
+    """
 
     venue: str
     symbol: str
-    interval: str
+    stream: str
     start_time: datetime
-    end_time: datetime
     next_time: datetime
+    source: str
+    checksum: str

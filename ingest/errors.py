@@ -9,6 +9,7 @@
     │   ├── QuotaSpent       retryable   a source's calls of this month are spent
     │   ├── RegionRefused    fatal       451 from every host
     │   ├── BadRequest       poison      the exchange refuses this very request (4xx, code)
+    │   ├── ArchiveRefused   poison      a file of the archive that cannot be trusted or read
     │   └── UnknownSymbol    fatal       not in exchangeInfo
     ├── ScheduleTooHeavy     fatal       a limit or a plan cannot carry the settings
     ├── BadRange             fatal       a backfill's interval or dates make no sense
@@ -127,6 +128,19 @@ class BadRequest(ExchangeError):
         self.endpoint = endpoint
         self.status = status
         self.code = code
+
+
+class ArchiveRefused(ExchangeError):
+    """A file of the archive that is not what its checksum or its name promises."""
+
+    severity = "poison"
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(
+            f"{path}: {reason}. It is not taken: try again when it has been published anew, or "
+            "take the exchange's REST pages (--source rest)"
+        )
+        self.path = path
 
 
 class UnknownSymbol(ExchangeError):

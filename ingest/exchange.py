@@ -18,14 +18,19 @@ from ingest.settings import IngestSettings
 log = structlog.get_logger(__name__)
 
 _REGION_REFUSED = 451
+_ARCHIVE = "https://data.binance.vision"
 
 
 class Exchange(msgspec.Struct, frozen=True):
-    """`venue` stands in every row; URLs, of requests and of streams, in order of preference."""
+    """`venue` stands in every row; URLs, of requests and of streams, in order of preference.
+
+    `archive_url`: of its daily and monthly files.
+    """
 
     venue: Literal["binance", "simulator"]
     base_urls: tuple[str, ...]
     stream_urls: tuple[str, ...] = ()
+    archive_url: str = ""
 
 
 async def choose(settings: IngestSettings) -> Exchange:
@@ -34,9 +39,15 @@ async def choose(settings: IngestSettings) -> Exchange:
     `auto` asks Binance's hosts once, briefly, and says loudly that it takes the simulator where
     none answers. `binance` and `simulator` ask nobody.
     """
-    binance = Exchange("binance", settings.binance_hosts, settings.binance_stream_hosts)
-    stream_url = "ws" + settings.simulator_url.removeprefix("http")
-    simulator = Exchange("simulator", (settings.simulator_url,), (stream_url,))
+    binance = Exchange(
+        "binance",
+        settings.binance_hosts,
+        settings.binance_stream_hosts,
+        settings.archive_url or _ARCHIVE,
+    )
+    url = settings.simulator_url
+    stream_url = "ws" + url.removeprefix("http")
+    simulator = Exchange("simulator", (url,), (stream_url,), settings.archive_url or url)
     if settings.exchange == "simulator":
         return simulator
     banned = BanBook(settings.run_dir, binance.venue).current(utc_now())

@@ -75,19 +75,21 @@ SELECT expected AS first_missing, found - %(step)s::interval AS last_missing
 FROM steps WHERE found > expected ORDER BY expected
 """
 
-# pk_backfills; whatever end a backfill had, it tells how far candles from its start on are there
-BACKFILL_PROGRESS = """
-SELECT max(next_time) AS next_time FROM backfills
-WHERE venue = %(venue)s AND symbol = %(symbol)s AND interval = %(interval)s
-  AND start_time <= %(start_time)s AND next_time >= %(start_time)s
+# pk_backfills
+BACKFILLS = """
+SELECT venue, symbol, stream, start_time, next_time, source, checksum FROM backfills
+WHERE venue = %(venue)s AND symbol = %(symbol)s AND stream = %(stream)s ORDER BY start_time
 """
 
+# it never goes back, but where the same is loaded anew from another source
 SAVE_BACKFILL_PROGRESS = """
-INSERT INTO backfills AS b (venue, symbol, interval, start_time, end_time, next_time)
-VALUES (%(venue)s, %(symbol)s, %(interval)s, %(start_time)s, %(end_time)s, %(next_time)s)
-ON CONFLICT (venue, symbol, interval, start_time, end_time) DO UPDATE
-SET next_time = excluded.next_time, updated_at = excluded.updated_at
+INSERT INTO backfills AS b (venue, symbol, stream, start_time, next_time, source, checksum)
+VALUES (%(venue)s, %(symbol)s, %(stream)s, %(start_time)s, %(next_time)s, %(source)s, %(checksum)s)
+ON CONFLICT (venue, symbol, stream, start_time) DO UPDATE
+SET next_time = excluded.next_time, source = excluded.source, checksum = excluded.checksum,
+    updated_at = excluded.updated_at
 WHERE excluded.next_time > b.next_time
+   OR (excluded.source, excluded.checksum) <> (b.source, b.checksum)
 """
 
 QUARANTINE = """

@@ -47,6 +47,10 @@ class IngestSettings(PostgresEndpoint, SourceSettings):
     simulator_url: str = "http://127.0.0.1:18080"
     binance_hosts: Names = _DEFAULT_HOSTS
 
+    archive_url: str = Field(
+        default="", description="of daily and monthly files; empty: the exchange's own"
+    )
+
     streams: Literal["on", "off"] = "off"
     binance_stream_hosts: Names = _DEFAULT_STREAM_HOSTS
     streams_a_connection: int = Field(default=200, ge=1, le=1024)
@@ -102,7 +106,11 @@ class IngestSettings(PostgresEndpoint, SourceSettings):
         ge=30,
         description="a level of shedding that the watch has not confirmed for so long is ignored",
     )
-    backfill_pages_in_flight: int = Field(default=4, ge=1, le=32)
+    backfill_symbols_at_once: int = Field(default=4, ge=1, le=32)
+    backfill_pages_in_flight: int = Field(default=4, ge=1, le=32, description="of one symbol")
+    archive_file_limit_mb: int = Field(
+        default=1024, ge=1, description="of a longer file of a month, the days are taken"
+    )
     ingest_metrics_port: Port | Literal[0] = 19101
 
     def sampling(self) -> Sampling | None:
@@ -122,6 +130,13 @@ class IngestSettings(PostgresEndpoint, SourceSettings):
         for url in (value,) if isinstance(value, str) else value:
             _check_url(url)
         return value.rstrip("/") if isinstance(value, str) else tuple(u.rstrip("/") for u in value)
+
+    @field_validator("archive_url")
+    @classmethod
+    def _safe_archive(cls, url: str) -> str:
+        if url:
+            _check_url(url, with_path=True)
+        return url.rstrip("/")
 
     @field_validator("binance_stream_hosts")
     @classmethod
@@ -172,7 +187,7 @@ class IngestSettings(PostgresEndpoint, SourceSettings):
         return self
 
 
-def _check_url(url: str, scheme: str = "https") -> None:
+def _check_url(url: str, scheme: str = "https", *, with_path: bool = False) -> None:
     """ValueError unless the URL is scheme://host[:port]; off this machine never without TLS."""
     parts = urlsplit(url)
     try:
@@ -180,7 +195,8 @@ def _check_url(url: str, scheme: str = "https") -> None:
     except ValueError as error:
         raise ValueError(f"{url!r}: {error}") from error
     plain = scheme.removesuffix("s")
-    if parts.scheme not in {scheme, plain} or not parts.hostname or parts.path.strip("/"):
+    path = "" if with_path else parts.path.strip("/")
+    if parts.scheme not in {scheme, plain} or not parts.hostname or path or parts.query:
         raise ValueError(f"{url!r} is not of the form {scheme}://host[:port]")
     if parts.username or parts.password:
         raise ValueError("a URL must not hold a user or a password")

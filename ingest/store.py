@@ -1,6 +1,6 @@
 """The way into PostgreSQL: one batch, one short transaction; what cannot be stored is set aside.
 
-Durability contract: when `write` or `copy_klines` returns, their rows are committed. When they
+Durability contract: when `write` or `copy` returns, their rows are committed. When they
 raise, none of them are, or all (the answer to COMMIT was lost): do the same call again, a row that
 is there already stays one row. A retryable StoreError says that it may then succeed.
 
@@ -10,14 +10,14 @@ one nevertheless, the batch is written again in halves under savepoints until th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
 import structlog
 
-from contracts.market import Gap, Instrument, Kline, Price
+from contracts.market import Gap, Instrument, Price
 from contracts.naming import Role
 from ingest import queries, transactions
 from ingest.batch import BackfillProgress, Batch, Written
@@ -83,22 +83,15 @@ class Store:
             self._sampling.committed()
         return written
 
-    def copy_klines(self, klines: Sequence[Kline], progress: BackfillProgress | None = None) -> int:
-        """Bulk-load candles and save how far their backfill came, in one transaction.
-
-        Returns how many candles were inserted or really changed.
-        """
-        prepared = prepare(Batch(klines=list(klines)), datetime.now(UTC))
+    def copy(self, batch: Batch, progress: BackfillProgress | None = None) -> Written:
+        """Bulk-load a batch and save how far its backfill came, in one transaction."""
+        prepared = prepare(batch, datetime.now(UTC))
         quick = partial(transactions.copy, prepared=prepared, progress=progress)
         careful = partial(transactions.write, prepared=prepared, progress=progress, careful=True)
         written = self._or_with_care(prepared.days(), quick, careful)
         if written.quarantined:
-            log.warning("candles set aside in quarantine", rows=written.quarantined)
-        return written.rows.get("klines", 0)
-
-    def save_backfill_progress(self, progress: BackfillProgress) -> None:
-        """Save how far a backfill came where no candle came with it; it never goes back."""
-        self.copy_klines([], progress)
+            log.warning("rows set aside in quarantine", rows=written.quarantined)
+        return written
 
     def beat(self, source: str) -> None:
         """Append a heartbeat with the database's time."""
@@ -158,19 +151,10 @@ class Store:
         )
         return [(row["first_missing"], row["last_missing"]) for row in rows]
 
-    def backfill_progress(
-        self, venue: str, symbol: str, interval: str, start_time: datetime
-    ) -> datetime | None:
-        """Up to where earlier backfills stored everything from start_time on; None: nothing."""
-        rows = self._read(
-            queries.BACKFILL_PROGRESS,
-            venue=venue,
-            symbol=symbol,
-            interval=interval,
-            start_time=start_time,
-        )
-        next_time: datetime | None = rows[0]["next_time"]
-        return next_time
+    def backfills(self, venue: str, symbol: str, stream: str) -> list[BackfillProgress]:
+        """What backfills have stored of a stream, the oldest times first."""
+        rows = self._read(queries.BACKFILLS, venue=venue, symbol=symbol, stream=stream)
+        return [BackfillProgress(**row) for row in rows]
 
     def _read(self, sql: str, **parameters: object) -> list[dict[str, Any]]:
         return self._session.run(partial(_fetch, sql=sql, parameters=parameters))

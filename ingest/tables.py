@@ -254,11 +254,13 @@ dropped_days = _table(
 
 backfills = _table(
     "backfills",
-    *columns.texts("venue", "symbol", "interval"),
-    *columns.times("start_time", "end_time"),  # first open time asked for, first not asked for
-    *columns.times("next_time"),  # everything before it is stored
+    *columns.texts("venue", "symbol"),
+    *columns.texts("stream"),  # klines_1m, trades: as in gaps
+    *columns.times("start_time", "next_time"),  # everything in [start_time, next_time) is stored
     columns.now("updated_at"),
-    key=("venue", "symbol", "interval", "start_time", "end_time"),
+    *columns.texts("source"),  # rest, or the path of the archive file that it came from
+    *columns.texts("checksum"),  # of that file, SHA-256 in hex; '' of rest
+    key=("venue", "symbol", "stream", "start_time"),
 )
 
 load_shedding = _table(

@@ -12,7 +12,7 @@ from contracts.market import Price, Trade
 _EXACT = Context(prec=80)  # two NUMERIC(38,18) multiply to at most 76 digits
 _STEP = Decimal("1e-18")
 _ONE, _NOTHING = Decimal(1), Decimal(0)
-_DOLLAR = "USDT"  # the dollar that every other asset is quoted in
+DOLLAR = "USDT"  # the dollar that every other asset is quoted in
 
 
 class Valuation:
@@ -26,8 +26,8 @@ class Valuation:
     def learn(self, prices: Iterable[Price]) -> None:
         """Take the newest prices."""
         for price in prices:
-            if price.symbol.endswith(_DOLLAR):
-                self._prices[price.symbol.removesuffix(_DOLLAR)] = price.price
+            if price.symbol.endswith(DOLLAR):
+                self._prices[price.symbol.removesuffix(DOLLAR)] = price.price
 
     def usd(self, asset: str) -> Decimal:
         """Dollars for one unit; 0 where nobody says."""

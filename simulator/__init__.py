@@ -4,6 +4,7 @@
     assets → catalogue  └──► tape ────► book
                    market (the above with caches, asked at a time)
     wire, parameters, rest, streams                  (how the exchange says it)
+    archive_files ─► archive                         (the same as daily and monthly zip files)
     limits, faults, corruption, journal, server      (how the exchange behaves)
 
 Nothing here imports ingest or contracts, so that a parser's mistake cannot mirror itself.

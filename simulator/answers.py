@@ -9,7 +9,7 @@ from aiohttp import web
 
 from simulator.corruption import corrupted
 from simulator.errors import SimulatorError
-from simulator.faults import Cut, Delay, Drop, HangUp, Limit, Page, Rule, Silence
+from simulator.faults import Corruption, Cut, Rule
 
 
 @dataclass(slots=True)
@@ -17,10 +17,15 @@ class Answer:
     """Status 0: the connection is closed without an answer."""
 
     status: int
-    body: str
+    body: str | bytes
     media_type: str = "application/json"
     headers: dict[str, str] = field(default_factory=dict)
     cut: Cut | None = None
+
+    @property
+    def text(self) -> str:
+        """The body of an answer that is text."""
+        return self.body if isinstance(self.body, str) else self.body.decode()
 
 
 class DroppedError(SimulatorError):
@@ -32,7 +37,7 @@ def damaged(answer: Answer, rules: list[Rule]) -> Answer:
     for rule in rules:
         if isinstance(rule.action, Cut):
             answer.cut = rule.action
-        elif not isinstance(rule.action, Delay | Drop | Limit | Page | HangUp | Silence):
+        elif isinstance(rule.action, Corruption) and isinstance(answer.body, str):
             answer.body = corrupted(answer.body, rule.action)
     return answer
 
@@ -43,7 +48,7 @@ async def send(http: web.Request, answer: Answer, headers: Mapping[str, str]) ->
         abort(http)
         return web.Response(status=499)
     headers = {**headers, **answer.headers}
-    body = answer.body.encode()
+    body = answer.body.encode() if isinstance(answer.body, str) else answer.body
     if answer.cut is None:
         return web.Response(
             status=answer.status,

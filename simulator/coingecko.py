@@ -104,7 +104,7 @@ class CoinGecko:
         except DroppedError:
             answer = Answer(0, "")
         if answer.status == 200:
-            self._server.journal.keep(http.path, http.query_string, answer.body)
+            self._server.journal.keep(http.path, http.query_string, answer.text)
         self._server.journal.note(
             Request(
                 at_ms=int(now_s * 1000),

@@ -6,7 +6,9 @@ A script is JSON, {"rules": [rule, …]}; a rule says whom it meets and what it 
      "from_s": 0, "until_s": 60, "probability": 1.0,
      "action": {"do": "limit", "status": 429, "retry_after_s": 5}}
 
-Everything but `action` may be left out. The first rule that meets a request acts; a `delay` lets
+Everything but `action` may be left out. The archive's files (simulator.archive) are met by
+"/data/*"; what spoils rows there makes an earlier issue of the file, whose checksum is right, so
+that without the rule it is published anew. The first rule that meets a request acts; a `delay` lets
 the following rules act too. Times count from when the rule was loaded.
 """
 
@@ -116,8 +118,18 @@ class Silence(Action, frozen=True, tag="silence"):
     after_s: float = 0.0
 
 
+class WrongChecksum(Action, frozen=True, tag="wrong_checksum"):
+    """A CHECKSUM file of the archive that is not of its zip file."""
+
+
+class Header(Action, frozen=True, tag="header"):
+    """A file of the archive whose first line names the columns."""
+
+
 Corruption: TypeAlias = Replace | Rescale | Omit | Duplicate | Reverse | Hide
-AnyAction: TypeAlias = Limit | Page | Delay | Drop | Cut | Corruption | HangUp | Silence
+AnyAction: TypeAlias = (
+    Limit | Page | Delay | Drop | Cut | Corruption | HangUp | Silence | WrongChecksum | Header
+)
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

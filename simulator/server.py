@@ -13,6 +13,7 @@ from aiohttp import web
 
 from simulator import control, metrics, pages
 from simulator.answers import Answer, DroppedError, damaged, send
+from simulator.archive import Archive
 from simulator.clock import Clock
 from simulator.coincap import CoinCap
 from simulator.coingecko import CoinGecko
@@ -63,6 +64,7 @@ class Server:
         self.sockets.add_routes(app)
         CoinGecko(self).add_routes(app)
         CoinCap(self).add_routes(app)
+        Archive(self).add_routes(app)
         app.router.add_route("*", "/{path:.*}", self._rest)
         app.cleanup_ctx.append(self._look_ahead)
         return app
@@ -83,7 +85,7 @@ class Server:
             answer = await self._answer(http, endpoint, (address, weight), rules)
             status = answer.status
             if status == 200:
-                self.journal.keep(http.path, http.query_string, answer.body)
+                self.journal.keep(http.path, http.query_string, answer.text)
         except LimitExceededError as error:
             status = error.status
             headers = {"Retry-After": str(error.retry_after_s)}

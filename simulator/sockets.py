@@ -24,12 +24,14 @@ from simulator.faults import (
     Drop,
     Duplicate,
     HangUp,
+    Header,
     Hide,
     Limit,
     Page,
     Reverse,
     Rule,
     Silence,
+    WrongChecksum,
 )
 from simulator.journal import Request
 from simulator.rest import Moment
@@ -130,8 +132,8 @@ class Connection:
                     events = events[::-1]
                 case Hide():
                     events = [event for event in events if not _hidden(event, rule.action)]
-                case Limit() | Page() | Cut() | Silence():
-                    pass  # these are for requests and for whole connections
+                case Limit() | Page() | Cut() | Silence() | WrongChecksum() | Header():
+                    pass  # these are for requests, for whole connections and for files
                 case change:
                     events = [corrupted(event, change) for event in events]
         return events

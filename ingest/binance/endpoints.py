@@ -86,6 +86,14 @@ def historical_trades(symbol: str, from_id: int, limit: int = PAGE) -> Request:
     )
 
 
+def agg_trades(symbol: str, *, limit: int, start_ms: int | None = None) -> Request:
+    """Aggregates of trades from start_ms on, oldest first; the last ones without."""
+    params: dict[str, str | int] = {"symbol": symbol, "limit": limit}
+    if start_ms is not None:
+        params["startTime"] = start_ms
+    return Request(endpoint="aggTrades", path="/api/v3/aggTrades", weight=4, params=params)
+
+
 def klines(
     symbol: str,
     interval: str,

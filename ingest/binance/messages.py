@@ -134,24 +134,39 @@ def trades(body: bytes, venue: str, symbol: str, endpoint: str = "trades") -> Pa
 
     def read(raw: msgspec.Raw) -> Trade:
         row = _trade.decode(raw)
-        price, quantity, quote_quantity = amounts(
-            (row.price, row.qty, row.quote_qty), ("price", "qty", "quoteQty")
-        )
-        return Trade(
-            venue=venue,
-            symbol=symbol,
-            trade_id=row.id,
-            traded_at=moment(row.time, "time"),
-            traded_at_us=row.time * 1000,
-            price=positive(price, "price"),
-            quantity=positive(quantity, "qty"),
-            quote_quantity=quote_quantity,
-            notional_usd=Decimal(0),
-            is_buyer_maker=row.is_buyer_maker,
-            is_best_match=row.is_best_match,
-        )
+        flags, texts = (row.is_buyer_maker, row.is_best_match), (row.price, row.qty, row.quote_qty)
+        moment(row.time, "time")
+        return fill(venue, symbol, (row.id, row.time * 1000), texts, flags)
 
     return read_rows(body, source=venue, endpoint=endpoint, read=read)
+
+
+def fill(
+    venue: str,
+    symbol: str,
+    identity: tuple[int, int],
+    texts: tuple[str, str, str],
+    flags: tuple[bool, bool],
+) -> Trade:
+    """A trade as the exchange said it: (id, µs), (price, quantity, quote quantity), (maker, best).
+
+    `notional_usd` is 0 until it is priced.
+    """
+    trade_id, at_us = identity
+    price, quantity, quote_quantity = amounts(texts, ("price", "qty", "quoteQty"))
+    return Trade(
+        venue=venue,
+        symbol=symbol,
+        trade_id=trade_id,
+        traded_at=moment(at_us // 1000, "time"),
+        traded_at_us=at_us,
+        price=positive(price, "price"),
+        quantity=positive(quantity, "qty"),
+        quote_quantity=quote_quantity,
+        notional_usd=Decimal(0),
+        is_buyer_maker=flags[0],
+        is_best_match=flags[1],
+    )
 
 
 _kline = msgspec.json.Decoder(
@@ -166,31 +181,42 @@ def klines(body: bytes, venue: str, symbol: str, interval: str, as_of: datetime)
 
     def read(raw: msgspec.Raw) -> Kline:
         opened, o, h, low, c, v, closed, qv, count, tb, tq, _ = _kline.decode(raw)
-        open_, high, low_, close, volume, quote_volume, taker, taker_quote = amounts(
-            (o, h, low, c, v, qv, tb, tq), _KLINE_NAMES
-        )
-        if not (low_ <= open_ <= high and low_ <= close <= high):
-            raise BadValueError(f"a crossed candle: open {o}, high {h}, low {low}, close {c}")
-        close_time = moment(closed, "close time")
-        if closed < opened:
-            raise BadValueError(f"it closes ({closed}) before it opens ({opened})")
-        return Kline(
-            venue=venue,
-            symbol=symbol,
-            interval=interval,
-            open_time=moment(opened, "open time"),
-            close_time=close_time,
-            open=open_,
-            high=high,
-            low=positive(low_, "low"),
-            close=close,
-            volume=volume,
-            quote_volume=quote_volume,
-            trade_count=count,
-            taker_buy_volume=taker,
-            taker_buy_quote_volume=taker_quote,
-            is_closed=close_time < as_of,
-            as_of=as_of,
-        )
+        bounds, texts = (opened, closed), (o, h, low, c, v, qv, tb, tq)
+        return candle(venue, symbol, interval, (bounds, texts, count), as_of)
 
     return read_rows(body, source=venue, endpoint="klines", read=read)
+
+
+Candle = tuple[tuple[int, int], tuple[str, str, str, str, str, str, str, str], int]
+"""(open time, close time) in ms; open, high, low, close, volume, quote volume, taker buy volume and
+quote volume; the number of trades."""
+
+
+def candle(venue: str, symbol: str, interval: str, said: Candle, as_of: datetime) -> Kline:
+    """A candle as the exchange said it; BadValueError where it contradicts itself."""
+    (opened, closed), texts, count = said
+    open_, high, low, close, volume, quote_volume, taker, taker_quote = amounts(texts, _KLINE_NAMES)
+    if not (low <= open_ <= high and low <= close <= high):
+        o, h, bottom, c, *_ = texts
+        raise BadValueError(f"a crossed candle: open {o}, high {h}, low {bottom}, close {c}")
+    close_time = moment(closed, "close time")
+    if closed < opened:
+        raise BadValueError(f"it closes ({closed}) before it opens ({opened})")
+    return Kline(
+        venue=venue,
+        symbol=symbol,
+        interval=interval,
+        open_time=moment(opened, "open time"),
+        close_time=close_time,
+        open=open_,
+        high=high,
+        low=positive(low, "low"),
+        close=close,
+        volume=volume,
+        quote_volume=quote_volume,
+        trade_count=count,
+        taker_buy_volume=taker,
+        taker_buy_quote_volume=taker_quote,
+        is_closed=close_time < as_of,
+        as_of=as_of,
+    )

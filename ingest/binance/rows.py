@@ -5,7 +5,7 @@ Rules for every number and time on the wire:
   that NUMERIC(38,18) holds it exactly. JSON numbers, NaN, Infinity and exponents are refused: the
   exchange does not document them, so they mean that something between us is broken;
 - a time is in milliseconds between 2009 and 2100. Microseconds are a thousand times larger and
-  never pass for milliseconds.
+  never pass for milliseconds; where a source has both, they are told apart by that.
 """
 
 from __future__ import annotations
@@ -121,6 +121,15 @@ def moment(ms: int, name: str) -> datetime:
         hint = " (microseconds?)" if _EARLIEST_MS <= ms // 1000 < _LATEST_MS else ""
         raise BadValueError(f"{name} is {ms}: not milliseconds between 2009 and 2100{hint}")
     return datetime.fromtimestamp(ms / 1000, UTC)
+
+
+def microseconds(time: int, name: str) -> int:
+    """Microseconds since the epoch of a time in milliseconds or microseconds."""
+    if _EARLIEST_MS <= time < _LATEST_MS:
+        return time * 1000
+    if _EARLIEST_MS <= time // 1000 < _LATEST_MS:
+        return time
+    raise BadValueError(f"{name} is {time}: neither ms nor µs between 2009 and 2100")
 
 
 def positive(value: Decimal, name: str) -> Decimal:

@@ -1,7 +1,11 @@
-"""Candles a second from the simulated exchange into PostgreSQL, its weight limit lifted."""
+"""Candles a second from the simulated exchange into PostgreSQL, its weight limit lifted.
+
+The symbols run side by side, so the whole command is measured, its start and its plan included.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 from tests.benchmarks.clone import Clone
@@ -26,11 +30,12 @@ def measure(clone: Clone) -> Iterator[Figure]:
     for name, start, end, stopped in RUNS:
         for program in stopped:
             clone.halt(program)
+        started = time.monotonic()
         done = clone.tidemark(
             "backfill", "klines", *SYMBOLS, "--interval", "1m", "--start", start, "--end", end
         )
         rows = sum(outcome["stored"] for outcome in done)
-        seconds = sum(outcome["seconds"] for outcome in done)
+        seconds = time.monotonic() - started
         yield Figure(
             name=name,
             value=rows / seconds,

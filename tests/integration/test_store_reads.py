@@ -6,13 +6,25 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from ingest.batch import BackfillProgress, Batch, MoversPoll
 from ingest.store import Store
 from runtime.endpoints import PostgresEndpoint
 from tests.integration.scratch import Connection, fetch, value
-from tests.market_rows import MINUTE, NOON, SYMBOL, VENUE, instrument, kline, price, ticker, trade
+from tests.market_rows import (
+    MINUTE,
+    NOON,
+    SYMBOL,
+    VENUE,
+    gap,
+    instrument,
+    kline,
+    price,
+    ticker,
+    trade,
+)
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("owner")]
 
@@ -100,38 +112,51 @@ def test_months_are_as_long_as_they_are(store: Store) -> None:
     assert holes == [(datetime(2025, 3, 1, tzinfo=UTC), datetime(2025, 4, 1, tzinfo=UTC))]
 
 
-def progress(minutes: int) -> BackfillProgress:
-    return BackfillProgress(
-        venue=VENUE,
-        symbol=SYMBOL,
-        interval="1m",
-        start_time=NOON,
-        end_time=NOON + 100 * MINUTE,
-        next_time=NOON + minutes * MINUTE,
-    )
+def progress(minutes: int, **changes: str) -> BackfillProgress:
+    fields = {
+        "venue": VENUE,
+        "symbol": SYMBOL,
+        "stream": "klines_1m",
+        "start_time": NOON,
+        "next_time": NOON + minutes * MINUTE,
+        "source": "rest",
+        "checksum": "",
+    }
+    return msgspec.convert({**fields, **changes}, BackfillProgress)
 
 
 def test_backfill_goes_on_where_it_stopped(store: Store, owner: Connection) -> None:
     """Rows and progress are one transaction; progress never goes back."""
-    where = (VENUE, SYMBOL, "1m", NOON)
-    assert store.backfill_progress(*where) is None
-    assert store.copy_klines([kline(minute) for minute in range(10)], progress(10)) == 10
-    assert store.backfill_progress(*where) == NOON + 10 * MINUTE
-    store.save_backfill_progress(progress(5))
-    assert store.backfill_progress(*where) == NOON + 10 * MINUTE
-    store.save_backfill_progress(progress(20))
-    assert store.backfill_progress(*where) == NOON + 20 * MINUTE
+    where = (VENUE, SYMBOL, "klines_1m")
+    assert store.backfills(*where) == []
+    klines = [kline(minute) for minute in range(10)]
+    assert store.copy(Batch(klines=klines), progress(10)).rows == {"klines": 10}
+    assert store.backfills(*where) == [progress(10)]
+    store.copy(Batch(), progress(5))
+    assert store.backfills(*where) == [progress(10)]
+    store.copy(Batch(), progress(20))
+    assert store.backfills(*where) == [progress(20)]
     assert value(owner, "SELECT count(*) FROM klines") == 10
+    assert store.backfills(VENUE, SYMBOL, "klines_1h") == []
 
 
-def test_earlier_backfill_counts_as_far_as_it_came(store: Store) -> None:
-    """Whatever its end was; one of another interval, or that ended before, does not."""
-    store.save_backfill_progress(progress(10))
-    reached = NOON + 10 * MINUTE
-    assert store.backfill_progress(VENUE, SYMBOL, "1m", NOON + 5 * MINUTE) == reached
-    assert store.backfill_progress(VENUE, SYMBOL, "1m", NOON - MINUTE) is None
-    assert store.backfill_progress(VENUE, SYMBOL, "1m", NOON + 11 * MINUTE) is None
-    assert store.backfill_progress(VENUE, SYMBOL, "1h", NOON) is None
+def test_the_same_from_another_source_begins_anew(store: Store) -> None:
+    """A file that was published again: what it loads counts from its own beginning."""
+    where = (VENUE, SYMBOL, "klines_1m")
+    file = {"source": "data/spot/BTCUSDT.zip"}
+    store.copy(Batch(), progress(20, **file, checksum="aa"))
+    store.copy(Batch(), progress(5, **file, checksum="bb"))
+    assert store.backfills(*where) == [progress(5, **file, checksum="bb")]
+
+
+def test_trades_are_bulk_loaded_into_days_of_the_past(store: Store, owner: Connection) -> None:
+    """Their partitions are made; a second load adds nothing; a gap comes along."""
+    day = datetime(2020, 2, 29, 23, 59, 59, tzinfo=UTC)
+    trades = [trade(n, traded_at=day + n * timedelta(seconds=1)) for n in range(3)]
+    assert store.copy(Batch(trades=trades, gaps=[gap()])).rows == {"trades": 3, "gaps": 1}
+    assert store.copy(Batch(trades=trades)).rows == {"trades": 0}
+    days = fetch(owner, "SELECT DISTINCT tableoid::regclass::text FROM trades ORDER BY 1")
+    assert days == [("trades_p20200229",), ("trades_p20200301",)]
 
 
 def poll(**changes: object) -> MoversPoll:

@@ -131,7 +131,7 @@ def test_closed_candle_beats_an_open_one(store: Store, owner: Connection, *, bul
     def put(close: int, at: datetime, *, closed: bool) -> Decimal:
         candle = kline(close=Decimal(close), is_closed=closed, as_of=at)
         if bulk:
-            store.copy_klines([candle])
+            store.copy(Batch(klines=[candle]))
         else:
             store.write(Batch(klines=[candle]))
         found: Decimal = value(owner, "SELECT close FROM klines")
@@ -191,7 +191,7 @@ def test_row_that_only_postgres_refuses_costs_only_itself(
     klines = [kline(minute) for minute in range(40)]
     klines[17] = kline(17, high=Decimal("1E+25"))
     if bulk:
-        assert store.copy_klines(klines) == 39
+        assert store.copy(Batch(klines=klines)).rows == {"klines": 39}
     else:
         written = store.write(Batch(klines=klines, prices=[price()]))
         assert (written.rows, written.quarantined) == ({"klines": 39, "prices": 1}, 1)

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
 
-from contracts.market import Gap, Kline, Rejected
-from ingest.backfill import Backfill, Outcome
-from ingest.batch import Batch, Written
+from contracts.market import Gap, Rejected
+from ingest.backfill.apply import Backfill, Outcome
+from ingest.backfill.asking import Asking
+from ingest.backfill.survey import Survey
+from ingest.batch import BackfillProgress, Batch, Written
 from ingest.binance.client import Client
 from ingest.exchange import Exchange
 from ingest.settings import IngestSettings
 from ingest.span import Span, in_ms
 from ingest.store import Store
 from ingest.writer import StoreThread
+from tests.market_rows import instrument
 
 SYMBOL = "BTCUSDT"
 MINUTE = 60_000
@@ -47,16 +50,17 @@ class Kept(Store):
         self.gaps: list[Gap] = []
         self.rejected: list[Rejected] = []
 
-    def write(self, batch: Batch) -> Written:
+    def copy(self, batch: Batch, progress: BackfillProgress | None = None) -> Written:
+        del progress
         self.gaps += batch.gaps
         self.rejected += batch.rejected
-        return Written()
+        return Written({"klines": len(batch.klines)}, len(batch.rejected))
 
-    def copy_klines(self, klines: Sequence[Kline], *_: object, **__: object) -> int:
-        return len(klines)
+    def backfills(self, *_: object) -> list[BackfillProgress]:
+        return []
 
-    def backfill_progress(self, *_: object) -> None:
-        return None
+    def load_shedding(self) -> tuple[int, float]:
+        return 0, 0.0
 
     def missing_klines(self, *_: object) -> list[tuple[datetime, datetime]]:
         return []
@@ -82,9 +86,12 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
 
         async def main() -> Outcome:
             async with Client(settings, exchange, transport=transport) as client:
-                backfill = Backfill(settings, exchange, client, thread)
-                backfill._status = {SYMBOL: status}
-                return await backfill.run(SYMBOL, "1m", ASKED, lambda *_: None)
+                asking = Asking(client, exchange.venue)
+                survey = Survey(asking, thread, None, prefer="auto", file_limit_mb=1)
+                survey._listed = {SYMBOL: instrument(SYMBOL, status=status)}
+                plan = await survey.klines(SYMBOL, "1m", ASKED)
+                backfill = Backfill(settings, asking, None, thread, {SYMBOL: "USDT"})
+                return await backfill.run(plan, lambda *_: None)
 
         try:
             outcome = asyncio.run(main())

@@ -1,0 +1,113 @@
+"""Questions of a backfill to the exchange. A ban is waited for to its end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import TypeVar
+
+import msgspec
+import structlog
+
+from contracts.market import Kline, Trade
+from ingest.binance import endpoints, messages
+from ingest.binance.client import Client, Times
+from ingest.binance.exchange_info import ExchangeInfo, exchange_info
+from ingest.binance.limits import utc_now
+from ingest.binance.rows import Parsed, decode_whole
+from ingest.errors import Banned
+from ingest.span import Span
+
+log = structlog.get_logger(__name__)
+
+Value = TypeVar("Value")
+
+
+class _Aggregate(msgspec.Struct):
+    """Of a row of aggTrades: its first and last trade id, −1 in a row that stands for none."""
+
+    f: int
+    l: int  # noqa: E741 - the exchange's name
+
+
+_aggregates = msgspec.json.Decoder(list[_Aggregate])
+
+
+class Asking:
+    """The endpoints that a backfill needs, on one venue."""
+
+    def __init__(self, client: Client, venue: str) -> None:
+        self.venue = venue
+        self._client = client
+
+    def now(self) -> datetime:
+        """The time on the exchange."""
+        return self._client.now()
+
+    @property
+    def weight_a_s(self) -> float:
+        """Weight that may be spent a second, if nobody else spends any."""
+        return self._client.budget.allowance / 60
+
+    async def exchange_info(self) -> ExchangeInfo:
+        """The instruments; the weight limit and the clock are learned from it."""
+
+        def read(body: bytes, _: object) -> ExchangeInfo:
+            return exchange_info(body, self.venue)
+
+        request = endpoints.exchange_info()
+        answer = await self._patiently(lambda: self._client.fetch(request, read))
+        info = answer.value
+        self._client.set_clock(info.server_time, answer.times.received)
+        if info.weight_limit is not None:
+            self._client.budget.limit = info.weight_limit
+        return info
+
+    async def klines(
+        self, symbol: str, interval: str, span: Span | None = None, limit: int = endpoints.PAGE
+    ) -> Parsed[Kline]:
+        """Candles that open in a span, oldest first; the newest without one."""
+
+        def read(body: bytes, times: Times) -> Parsed[Kline]:
+            return messages.klines(body, self.venue, symbol, interval, times.server)
+
+        bounds = {} if span is None else {"start_ms": span.start, "end_ms": span.end - 1}
+        request = endpoints.klines(symbol, interval, limit=limit, **bounds)
+        return (await self._patiently(lambda: self._client.fetch(request, read))).value
+
+    async def trades(self, symbol: str, ids: range) -> Parsed[Trade]:
+        """The trades of at most PAGE ids, as far as the exchange has them."""
+
+        def read(body: bytes, _: object) -> Parsed[Trade]:
+            return messages.trades(body, self.venue, symbol, "historicalTrades")
+
+        request = endpoints.historical_trades(symbol, ids.start, len(ids))
+        answer = await self._patiently(lambda: self._client.fetch(request, read))
+        page = [trade for trade in answer.value.rows if trade.trade_id in ids]
+        return Parsed(page, answer.value.rejected)
+
+    async def first_id(self, symbol: str, at_ms: int) -> int:
+        """The id of the first trade at or after a time; of the next one where there is none yet."""
+        aggregates = await self._aggregates(symbol, start_ms=at_ms)
+        for each in aggregates:
+            if each.f >= 0:
+                return each.f
+        newest = await self._aggregates(symbol)
+        return max((each.l for each in newest), default=-1) + 1
+
+    async def _aggregates(self, symbol: str, start_ms: int | None = None) -> list[_Aggregate]:
+        def read(body: bytes, _: object) -> list[_Aggregate]:
+            return decode_whole(_aggregates, body, source=self.venue, endpoint="aggTrades")
+
+        request = endpoints.agg_trades(symbol, limit=10, start_ms=start_ms)
+        return (await self._patiently(lambda: self._client.fetch(request, read))).value
+
+    async def _patiently(self, ask: Callable[[], Awaitable[Value]]) -> Value:
+        while True:
+            try:
+                return await ask()
+            except Banned as error:
+                log.warning("waiting for the end of a ban", reason=str(error))
+                pause = error.until - utc_now()
+                await asyncio.sleep(max(pause.total_seconds(), 0.0) + 0.1)

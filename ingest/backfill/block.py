@@ -1,0 +1,24 @@
+"""What is stored together, and how far that brings a backfill."""
+
+from __future__ import annotations
+
+import msgspec
+
+from contracts.market import Rejected
+from ingest.batch import Batch
+
+
+class Block(msgspec.Struct, frozen=True):
+    """Rows of one transaction. `next_ms`: with them, everything before it is stored.
+
+    `count`: of the rows that the plan foresaw, those that are thereby settled, missing ones too.
+    """
+
+    batch: Batch
+    next_ms: int
+    count: int
+
+
+def once(rejected: list[Rejected], more: list[Rejected]) -> list[Rejected]:
+    """Both, but for those of `more` whose bytes and reason say nothing new."""
+    return rejected + [one for one in more if one not in rejected]
