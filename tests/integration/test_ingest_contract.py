@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from contracts.naming import DEAD_PRICES_TOPIC, PRICES_TOPIC, Role
+from contracts.naming import DEAD_PRICES_TOPIC, PRICES_TOPIC
 from ingest.settings import IngestSettings
 from runtime.endpoints import PostgresEndpoint
-from tests.conftest import Stack, free_ports
 from tests.contract_schemas import validator
 from tests.integration import scratch
 from tests.integration.ingesting import Simulator, eventually, ingesting, settings_for
@@ -47,24 +44,10 @@ WHERE p.venue = 'simulator' AND p.symbol = ANY(%s) AND NOT EXISTS (
 """
 
 
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[Simulator]:
-    exchange = Simulator(free_ports(1)[0])
-    with exchange.running():
-        exchange.reset(20_000)
-        yield exchange
-
-
 @pytest.fixture
-def database(stack: Stack) -> Iterator[PostgresEndpoint]:
-    with scratch.migrated_database(stack.settings) as made:
-        yield made
-
-
-@pytest.fixture
-def owner(database: PostgresEndpoint) -> Iterator[scratch.Connection]:
-    with closing(scratch.connect(database, Role.OWNER)) as connection:
-        yield connection
+def simulator(exchange: Simulator) -> Simulator:
+    exchange.reset(20_000)
+    return exchange
 
 
 @pytest.fixture

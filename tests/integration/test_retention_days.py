@@ -24,8 +24,7 @@ from contracts.naming import PUBLICATION, Role
 from ingest.batch import Batch, MoversPoll
 from ingest.store import Store
 from runtime.endpoints import PostgresEndpoint
-from tests.conftest import Stack
-from tests.integration.scratch import Connection, connect, fetch, migrated_database, value
+from tests.integration.scratch import Connection, connect, fetch, value
 from tests.market_rows import SYMBOL, VENUE, depth, instrument, price, ticker, trade
 
 pytestmark = pytest.mark.integration
@@ -39,12 +38,6 @@ SLOT = "retention_days"
 DAY = timedelta(days=1)
 HELD_UP = "trades"  # of one day is proved two days late
 _CHANGES = {"I": "insert", "U": "update", "D": "delete", "T": "truncate"}
-
-
-@pytest.fixture(scope="module")
-def database(stack: Stack) -> Iterator[PostgresEndpoint]:
-    with migrated_database(stack.settings) as scratch:
-        yield scratch
 
 
 @pytest.fixture(scope="module")

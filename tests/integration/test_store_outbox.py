@@ -19,27 +19,13 @@ from ingest.errors import StoreRefused
 from ingest.sampling import Sampling
 from ingest.store import Store
 from runtime.endpoints import PostgresEndpoint
-from tests.conftest import Stack
 from tests.contract_schemas import validator
-from tests.integration.scratch import Connection, connect, empty, fetch, migrated_database, value
+from tests.integration.scratch import Connection, connect, fetch, value
 from tests.market_rows import NOON, SYMBOL, coin_market, instrument, price
 
 pytestmark = pytest.mark.integration
 SECOND = timedelta(seconds=1)
 REJECTED = Rejected(source="simulator", endpoint="ticker/price", reason="negative", raw=b"\x00-1")
-
-
-@pytest.fixture(scope="module")
-def database(stack: Stack) -> Iterator[PostgresEndpoint]:
-    with migrated_database(stack.settings) as scratch:
-        yield scratch
-
-
-@pytest.fixture
-def owner(database: PostgresEndpoint) -> Iterator[Connection]:
-    with closing(connect(database)) as connection:
-        empty(connection)
-        yield connection
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from cdc.verification.retention import NotProved
 from ingest.tables import PARTITIONED_BY
 from watch import retention
 from watch.announcer import Announcer
+from watch.errand import Errand as RealErrand
 from watch.retention import Judgement, RetentionCheck
 from watch.settings import WatchSettings
 
@@ -159,6 +160,21 @@ class Errand:
 
     def result(self) -> tuple[Mapping[str, Any] | None, str]:
         return self.answers
+
+
+def test_a_pass_that_cannot_be_made_says_why(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The real command, in a process of its own, where there is no password."""
+    monkeypatch.setenv("TIDEMARK_STATE_DIR", str(tmp_path))
+    monkeypatch.setenv("TIDEMARK_CASSANDRA_PORT", "1")
+    monkeypatch.delenv("TIDEMARK_SECRETS_DIR", raising=False)
+    errand = RealErrand.start("retention", "retention", "apply")
+    errand.process.wait(60)
+    assert errand.over
+    report, reason = errand.result()
+    assert report is None
+    assert "password" in reason
 
 
 def test_passes_begin_once_the_watch_has_settled_and_come_each_period(
