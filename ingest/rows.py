@@ -90,6 +90,8 @@ def prepare(batch: Batch, now: datetime) -> Prepared:
     coins = floored(admit("coin_markets", batch.coin_markets), "ts_event")
     rows["coin_markets"] = newest("coin_markets", coins)
     rows["gaps"] = newest("gaps", admit("gaps", batch.gaps))
+    certificates = floored(admit("certificates", batch.certificates), "open_time")
+    rows["certificates"] = newest("certificates", certificates)
     rows["events"] = [event_row(event, now) for event in admit("events", batch.events)]
     return Prepared({table: found for table, found in rows.items() if found}, rejected)
 

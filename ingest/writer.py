@@ -129,6 +129,7 @@ def merged(batches: Sequence[Batch]) -> list[Batch]:
             movers=batch.movers or last.movers,
             coin_markets=last.coin_markets + batch.coin_markets,
             gaps=last.gaps + batch.gaps,
+            certificates=last.certificates + batch.certificates,
             events=last.events + batch.events,
             rejected=last.rejected + batch.rejected,
         )
