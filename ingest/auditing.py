@@ -116,7 +116,8 @@ class Audit:
         for interval in settings.kline_intervals:
             for symbol in settings.symbols:
                 yield partial(self._look_at_candles, symbol, interval)
-        for since, until in hours(days, utc_now() - LAG):
+        settled = (utc_now() - LAG).replace(second=0, microsecond=0)  # whole minutes
+        for since, until in hours(days, settled):
             for symbol in settings.symbols:
                 yield partial(self._look_at_trades, symbol, since, until)
 

@@ -114,11 +114,12 @@ class Investigator:
             symbol=row.symbol, minute=row.open_time.isoformat(), state=row.state, what=row.detail,
         )  # fmt: skip
 
-    async def _answer(self, minute: Minute) -> Certificate:
+    async def _answer(self, before: Minute) -> Certificate:
         """The certificate after all that the exchange has to say."""
-        minute, candle = await self._with_candle_again(minute)
+        minute, candle = await self._with_candle_again(before)
         if not differences(candle, minute.made):
-            return await self._told(certificate(minute, "certified", "the candle was revised"))
+            revised = "the candle was revised" if candle != before.candle else ""
+            return await self._told(certificate(minute, "certified", revised))
         aggregates = await self._aggregates(minute)
         held = await self._call(partial(self._judge.ledger.trades, minute.symbol, minute.open_time))
         where = suspects(aggregates, held)
