@@ -75,7 +75,6 @@ class Audit:
                 tasks.create_task(self._investigator.run())
         finally:
             self._store.close()
-            self._store.store.close()
 
     async def _certify_for_ever(self) -> None:
         while True:

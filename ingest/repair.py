@@ -130,13 +130,13 @@ class TapeRepair:
         return proof(rest, await self._aggregates_around(symbol, in_ms(first_later.traded_at)))
 
     async def _aggregates_around(self, symbol: str, at_ms: int) -> list[Aggregate]:
-        """The aggregates from a time on, and the one before them: their ids have no holes."""
+        """A page of aggregates from a time on, and the page before them."""
         later = (await self.aggregates(symbol, start_ms=at_ms)).rows
-        if not later or later[0].aggregate_id == 0:
-            return later
-        request = endpoints.aggregate_trades(symbol, from_id=later[0].aggregate_id - 1, limit=1)
-        before = await self._client.fetch(request, lambda body, _: aggregates(body, self._venue))
-        return [*before.value.rows, *later]
+        if not later:
+            return []
+        first_id = later[0].aggregate_id
+        page = await self.aggregates(symbol, from_id=max(first_id - endpoints.PAGE, 0))
+        return [*(each for each in page.rows if each.aggregate_id < first_id), *later]
 
 
 def trade_gap(venue: str, symbol: str, ids: range, state: str, cause: str, detail: str) -> Gap:

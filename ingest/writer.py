@@ -59,8 +59,9 @@ class StoreThread:
                 await asyncio.sleep(_RETRY_S)
 
     def close(self) -> None:
-        """End the thread; a call that hangs in PostgreSQL is not waited for."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        """End the thread, which closes the store; a call that hangs in it is not waited for."""
+        self._thread.submit(self.store.close)
+        self._thread.shutdown(wait=False)
 
 
 class Writer:
