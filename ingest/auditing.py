@@ -12,7 +12,7 @@ after a restart where it was; the walk begins with the newest hour, where a cras
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from typing import Final, TypeVar
@@ -20,7 +20,7 @@ from typing import Final, TypeVar
 import structlog
 
 from contracts.market import Gap
-from ingest import metrics
+from ingest import investigation, metrics
 from ingest.batch import Batch
 from ingest.binance.client import Client
 from ingest.binance.limits import utc_now
@@ -42,6 +42,7 @@ Value = TypeVar("Value")
 
 LOOK_S = 5.0  # between two looks for candles that closed
 COUNT_S: Final = 30.0
+FAILED_S: Final = 30.0
 FRESH: Final = timedelta(minutes=15)  # older minutes are found by the walk
 MINUTES_A_LOOK: Final = 2000
 CANDLES_BACK: Final = timedelta(days=7)  # how far back holes between candles are looked for
@@ -66,20 +67,27 @@ class Audit:
         """Until it is cancelled."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._count_for_ever())
-                tasks.create_task(self._walk_for_ever())
-                if "1m" not in self._settings.kline_intervals:
+                tasks.create_task(self._for_ever(self._count, COUNT_S))
+                tasks.create_task(self._for_ever(self._walk, LOOK_S))
+                if "1m" in self._settings.kline_intervals:
+                    tasks.create_task(self._for_ever(self._certify, LOOK_S))
+                    tasks.create_task(
+                        self._for_ever(self._investigator.round, investigation.LOOK_S)
+                    )
+                else:
                     log.warning("nothing is certified: TIDEMARK_KLINE_INTERVALS lacks 1m")
-                    return
-                tasks.create_task(self._certify_for_ever())
-                tasks.create_task(self._investigator.run())
         finally:
             self._store.close()
 
-    async def _certify_for_ever(self) -> None:
+    async def _for_ever(self, work: Callable[[], Awaitable[None]], pause_s: float) -> None:
+        """Again and again; whatever goes wrong in it, what is collected goes on."""
         while True:
-            await self._certify()
-            await asyncio.sleep(LOOK_S)
+            try:
+                await work()
+            except Exception:
+                log.exception("the audit fails, and is tried again", part=work.__qualname__)
+                await asyncio.sleep(FAILED_S)
+            await asyncio.sleep(pause_s)
 
     async def _certify(self) -> None:
         """Minutes that closed, then some of those whose trades were incomplete."""
@@ -95,22 +103,17 @@ class Audit:
         self._place = BEGINNING if last is None else (last.open_time, last.symbol)
         await self._call(partial(self._judge.judge, again))
 
-    async def _walk_for_ever(self) -> None:
-        while True:
-            for work in await self._slices():
-                started = asyncio.get_running_loop().time()
-                await self._call(work)
-                took_s = asyncio.get_running_loop().time() - started
-                await asyncio.sleep(took_s * (1 / self._settings.audit_share - 1))
-            metrics.AUDITED.set_to_current_time()
-            await asyncio.sleep(LOOK_S)
-
-    async def _slices(self) -> Iterator[Callable[[], None]]:
-        """The work of a whole walk, in small pieces: candles first, then trades, newest first."""
-        days = await self._call(self._ledger.trade_days)
-        return self._pieces(days)
+    async def _walk(self) -> None:
+        """All that is held, in small pieces with rests between them."""
+        clock = asyncio.get_running_loop().time
+        for work in self._pieces(await self._call(self._ledger.trade_days)):
+            started = clock()
+            await self._call(work)
+            await asyncio.sleep((clock() - started) * (1 / self._settings.audit_share - 1))
+        metrics.AUDITED.set_to_current_time()
 
     def _pieces(self, days: Sequence[date]) -> Iterator[Callable[[], None]]:
+        """Candles first, then trades, the newest hours first."""
         settings = self._settings
         for interval in settings.kline_intervals:
             for symbol in settings.symbols:
@@ -143,15 +146,13 @@ class Audit:
         if rows:
             ledger.write(Batch(gaps=rows))
 
-    async def _count_for_ever(self) -> None:
-        while True:
-            counts = await self._call(self._ledger.open_counts)
-            for gauge, what in ((metrics.OPEN_GAPS, "gaps"), (metrics.UNSETTLED, "minutes")):
-                gauge.clear()
-                for kind, label, count in counts:
-                    if kind == what:
-                        gauge.labels(label).set(count)
-            await asyncio.sleep(COUNT_S)
+    async def _count(self) -> None:
+        counts = await self._call(self._ledger.open_counts)
+        for gauge, what in ((metrics.OPEN_GAPS, "gaps"), (metrics.UNSETTLED, "minutes")):
+            gauge.clear()
+            for kind, label, count in counts:
+                if kind == what:
+                    gauge.labels(label).set(count)
 
     async def _call(self, work: Callable[[], Value]) -> Value:
         return await self._store.call(work)

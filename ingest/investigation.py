@@ -11,7 +11,6 @@ What the exchange does not settle is asked again later and later, and for as lon
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -85,12 +84,6 @@ class Investigator:
         self._backoff = Backoff()
         self._place = BEGINNING
 
-    async def run(self) -> None:
-        """Until it is cancelled."""
-        while True:
-            await self.round()
-            await asyncio.sleep(LOOK_S)
-
     async def round(self) -> None:
         """One look at some of the minutes that differ; the next one goes on behind them."""
         find = partial(self._judge.ledger.unsettled_minutes, "differs", self._place, A_ROUND)
@@ -127,7 +120,10 @@ class Investigator:
         still = differences(candle, rebuild(after(held, correction)))
         if still:
             return await self._not_settled(minute, where, still)
-        return await self._put_right(minute, correction)
+        try:
+            return await self._put_right(minute, correction)
+        except RowsRefused as error:  # others have written meanwhile
+            return await self._not_settled(minute, where, [str(error)])
 
     async def _with_candle_again(self, minute: Minute) -> tuple[Minute, Kline]:
         """The minute with what the exchange says of its candle now."""
@@ -182,12 +178,11 @@ class Investigator:
         """Store the correction, an event, and what was missing; then certify."""
         ledger = self._judge.ledger
         wrong, told = correction.wrong, correction.told
-        try:
-            await self._call(lambda: ledger.correct(minute.symbol, minute.open_time, wrong, told))
-        except RowsRefused as error:
-            return await self._not_settled(minute, [], [str(error)])
+        await self._call(lambda: ledger.correct(minute.symbol, minute.open_time, wrong, told))
         again = await self._call(partial(ledger.minute, minute.symbol, minute.open_time)) or minute
         row = certificate(again, "certified", str(correction))
+        if not (wrong or told):  # others have put it right meanwhile
+            return await self._told(row)
         event = Event(
             venue=minute.venue,
             kind="conservation",

@@ -92,9 +92,11 @@ class Judge:
         around = self.around(minute)
         if around.before is None or is_early(minute, around, utc_now()):
             return None
-        self.record_holes(minute.symbol, minute.open_time, minute.open_time + MINUTE)
+        row = certificate(minute, "incomplete", "; ".join(found))
+        if is_news(row, minute.known):  # else its holes were recorded when it was judged first
+            self.record_holes(minute.symbol, minute.open_time, minute.open_time + MINUTE)
         missing = any(gap.state == "open" for gap in self.gaps_of(minute, around))
-        return certificate(minute, "incomplete" if missing else "differs", "; ".join(found))
+        return row if missing else certificate(minute, "differs", row.detail)
 
 
 def is_early(minute: Minute, around: Around, now: datetime) -> bool:

@@ -14,6 +14,7 @@ import msgspec
 from contracts.market import Certificate, Gap, Kline, Trade
 from ingest import ledger_queries, upserts
 from ingest.batch import Batch
+from ingest.binance.limits import utc_now
 from ingest.conservation import Rebuilt
 from ingest.store import Store
 
@@ -48,7 +49,11 @@ class Ledger:
     def fresh_minutes(self, symbols: Sequence[str], since: datetime, limit: int) -> list[Minute]:
         """Minutes from `since` on whose closed candle was not judged yet, oldest first."""
         return self._minutes(
-            ledger_queries.FRESH_MINUTES, symbols=list(symbols), since=since, limit=limit
+            ledger_queries.FRESH_MINUTES,
+            symbols=list(symbols),
+            since=since,
+            until=_now(),
+            limit=limit,
         )
 
     def unsettled_minutes(
@@ -57,8 +62,12 @@ class Ledger:
         """Minutes whose certificate says so, from a place (time, symbol) on, oldest first."""
         return self._minutes(
             ledger_queries.UNSETTLED_MINUTES,
-            state=state, after_time=after[0], after_symbol=after[1], limit=limit,
-        )  # fmt: skip
+            state=state,
+            since=after[0],
+            after_symbol=after[1],
+            until=_now(),
+            limit=limit,
+        )
 
     def minutes(self, symbol: str, since: datetime, until: datetime) -> list[Minute]:
         """Minutes of which there is a closed candle or a trade, oldest first."""
@@ -71,12 +80,14 @@ class Ledger:
 
     def around(self, symbol: str, since: datetime, until: datetime) -> Around:
         """The trades next to a range."""
-        (row,) = self._read(ledger_queries.AROUND, symbol=symbol, since=since, until=until)
+        (row,) = self._read(
+            ledger_queries.AROUND, symbol=symbol, since=since, until=until, now=_now()
+        )
         return Around(**row)
 
     def holes(self, symbol: str, since: datetime, until: datetime) -> list[range]:
         """Ids that are missing between the trades of a range, and before and behind them."""
-        rows = self._read(ledger_queries.HOLES, symbol=symbol, since=since, until=until)
+        rows = self._read(ledger_queries.HOLES, symbol=symbol, since=since, until=until, now=_now())
         return [range(row["first_missing"], row["last_missing"] + 1) for row in rows]
 
     def gaps_among(self, symbol: str, stream: str, first: int, last: int) -> list[Gap]:
@@ -139,6 +150,11 @@ class Ledger:
 
     def _read(self, sql: str, **parameters: object) -> list[dict[str, Any]]:
         return self._store.read(sql, venue=self.venue, **parameters)
+
+
+def _now() -> datetime:
+    """A moment behind which nothing is held; the exchange's clock may run a little ahead."""
+    return utc_now() + MINUTE
 
 
 def _minute(venue: str, row: dict[str, Any]) -> Minute:

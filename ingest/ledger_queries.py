@@ -37,8 +37,12 @@ _TRADES = """
 _CANDLE = ", ".join(f"k.{name} AS candle_{name}" for name in CANDLE)
 _CERTIFICATE = ", ".join(f"c.{name} AS known_{name}" for name in CERTIFICATE)
 _KEY = "c.venue = %(venue)s AND c.symbol = {symbol} AND c.open_time = {open_time}"
-_ONE_MINUTE = _TRADES.format(
-    symbol="w.symbol", since="w.open_time", until="w.open_time + interval '1 minute'"
+_WITHIN = "{time} >= %(since)s AND {time} < %(until)s"  # leaves out other days when planned
+_ONE_MINUTE = (
+    _TRADES.format(
+        symbol="w.symbol", since="w.open_time", until="w.open_time + interval '1 minute'"
+    )
+    + f"AND {_WITHIN.format(time='traded_at')}"
 )
 _REBUILT = f"""
 SELECT w.*, made.* FROM wanted AS w CROSS JOIN LATERAL (SELECT {_MADE} FROM ({_ONE_MINUTE}) AS t)
@@ -52,8 +56,8 @@ WITH wanted AS MATERIALIZED (
     SELECT k.symbol, k.open_time, {_CANDLE}, {_CERTIFICATE}
     FROM unnest(%(symbols)s) AS s (symbol)
     JOIN klines AS k ON k.venue = %(venue)s AND k.symbol = s.symbol AND k.interval = '1m'
-        AND k.open_time >= %(since)s AND k.is_closed
-    LEFT JOIN certificates AS c ON c.open_time >= %(since)s
+        AND {_WITHIN.format(time="k.open_time")} AND k.is_closed
+    LEFT JOIN certificates AS c ON {_WITHIN.format(time="c.open_time")}
         AND {_KEY.format(symbol="k.symbol", open_time="k.open_time")}
     WHERE c.as_of IS NULL OR c.as_of < k.as_of
     ORDER BY k.open_time, k.symbol LIMIT %(limit)s
@@ -69,7 +73,8 @@ WITH wanted AS MATERIALIZED (
     JOIN klines AS k ON k.venue = c.venue AND k.symbol = c.symbol AND k.interval = '1m'
         AND k.open_time = c.open_time AND k.is_closed
     WHERE c.venue = %(venue)s AND c.state IN ('incomplete', 'differs') AND c.state = %(state)s
-      AND (c.open_time, c.symbol) > (%(after_time)s, %(after_symbol)s)
+      AND {_WITHIN.format(time="c.open_time")}
+      AND (c.open_time, c.symbol) > (%(since)s, %(after_symbol)s)
     ORDER BY c.open_time, c.symbol LIMIT %(limit)s
 )
 {_REBUILT}
@@ -83,12 +88,12 @@ WITH made AS (
     GROUP BY 1
 ), candles AS (
     SELECT * FROM klines WHERE venue = %(venue)s AND symbol = %(symbol)s AND interval = '1m'
-      AND open_time >= %(since)s AND open_time < %(until)s AND is_closed
+      AND {_WITHIN.format(time="open_time")} AND is_closed
 )
 SELECT %(symbol)s AS symbol, coalesce(k.open_time, made_of) AS open_time, {_CANDLE},
        {_CERTIFICATE}, made.*
 FROM candles AS k FULL JOIN made ON made_of = k.open_time
-LEFT JOIN certificates AS c ON c.open_time >= %(since)s AND c.open_time < %(until)s
+LEFT JOIN certificates AS c ON {_WITHIN.format(time="c.open_time")}
     AND {_KEY.format(symbol="%(symbol)s", open_time="coalesce(k.open_time, made_of)")}
 ORDER BY 2
 """  # noqa: S608 - made of the constants above
@@ -99,7 +104,8 @@ SELECT (SELECT trade_id FROM trades
         WHERE venue = %(venue)s AND symbol = %(symbol)s AND traded_at < %(since)s
         ORDER BY traded_at DESC, trade_id DESC LIMIT 1) AS before,
        (SELECT trade_id FROM trades
-        WHERE venue = %(venue)s AND symbol = %(symbol)s AND traded_at >= %(until)s
+        WHERE venue = %(venue)s AND symbol = %(symbol)s
+          AND traded_at >= %(until)s AND traded_at < %(now)s
         ORDER BY traded_at, trade_id LIMIT 1) AS after
 """
 
@@ -116,7 +122,8 @@ WITH tape AS (
        AND traded_at >= %(since)s AND traded_at < %(until)s)
     UNION ALL
     (SELECT traded_at, trade_id FROM trades
-     WHERE venue = %(venue)s AND symbol = %(symbol)s AND traded_at >= %(until)s
+     WHERE venue = %(venue)s AND symbol = %(symbol)s
+       AND traded_at >= %(until)s AND traded_at < %(now)s
      ORDER BY traded_at, trade_id LIMIT 1)
 ), placed AS (
     SELECT trade_id, lag(trade_id) OVER in_time AS one, lead(trade_id) OVER in_time AS two

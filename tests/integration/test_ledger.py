@@ -5,6 +5,7 @@ Simulated exchange, real ingester, real PostgreSQL; faults in the database and i
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime, timedelta
@@ -301,15 +302,17 @@ def test_a_trade_that_the_stream_told_wrong_is_put_right(
 def test_candles_that_are_lost_are_a_gap_and_come_back(
     settings: IngestSettings, owner: scratch.Connection
 ) -> None:
-    """Between the first and the last one that are held."""
-    with ingesting(settings.model_copy(update={"klines_every_s": 60.0})):
-        a_certified_minute(owner, behind=2)
-        minute = a_certified_minute(owner, behind=1)
-        change(owner, "DELETE FROM klines WHERE symbol = %s AND open_time = %s", SYMBOL, minute)
-        ms = int(minute.timestamp() * 1000)
+    """Between the first and the last one that are held; no poll of candles reaches back so far."""
+    closed = "SELECT open_time FROM klines WHERE symbol = %s AND is_closed ORDER BY 1"
+    with ingesting(settings):
+        _, (minute,), *_ = eventually(
+            lambda: rows if len(rows := scratch.fetch(owner, closed, SYMBOL)) > 2 else None
+        )
+    change(owner, "DELETE FROM klines WHERE symbol = %s AND open_time = %s", SYMBOL, minute)
+    ms = int(minute.timestamp() * 1000)
+    with ingesting(settings.model_copy(update={"klines_every_s": 3600.0})):
         eventually(lambda: gaps(owner, "klines_1m") == [(ms, ms, "repaired", "lost")])
-        held = "SELECT count(*) FROM klines WHERE symbol = %s AND open_time = %s"
-        assert scratch.value(owner, held, SYMBOL, minute) == 1
+    assert (minute,) in scratch.fetch(owner, closed, SYMBOL)
 
 
 def test_a_candle_that_was_changed_is_asked_for_again(
@@ -396,3 +399,39 @@ def test_aggregates_say_whether_a_hole_is_the_exchange_s_own(
         eventually(lambda: scratch.value(owner, newest, SYMBOL) > before + 20)
         assert len(simulator.log("/api/v3/historicalTrades")) == asked, "no endless backfill"
     assert gaps(owner) == [(first, last, state, "poll")]
+
+
+def test_people_and_scripts_are_told(
+    simulator: Simulator, settings: IngestSettings, owner: scratch.Connection
+) -> None:
+    """What is open or differs makes the commands exit with 1; when it is over, with 0."""
+    assert rig.tidemark(settings, "gaps").stdout == "no gaps\n"
+    with ingesting(settings):
+        minute = a_certified_minute(owner)
+        lost = ids(owner, minute)[4:9]
+        simulator.fault("/api/v3/historicalTrades", count=None, do="page", name="unknown")
+        change(owner, "DELETE FROM trades WHERE symbol = %s AND trade_id = ANY(%s)", SYMBOL, lost)
+        eventually(lambda: certificate(owner, minute)[0] == "incomplete")
+        listed = rig.tidemark(settings, "gaps", "--symbol", SYMBOL)
+        assert (listed.returncode, listed.stderr) == (1, "")
+        assert f"{lost[0]}–{lost[-1]}" in listed.stdout
+        assert "5 trades" in listed.stdout
+        minutes = rig.tidemark(settings, "certificates", "--symbol", SYMBOL, "--json")
+        assert minutes.returncode == 1
+        said = json.loads(minutes.stdout)
+        assert {"incomplete", "certified"} <= {each["state"] for each in said["summary"]}
+        assert [(each["open_time"], each["state"]) for each in said["minutes"]] == [
+            (f"{minute:%Y-%m-%dT%H:%M:%S}Z", "incomplete")
+        ]
+        simulator.heal()
+        eventually(lambda: is_whole(owner, minute))
+    done = rig.tidemark(settings, "gaps", "--json")
+    ((gap,), code) = json.loads(done.stdout)["gaps"], done.returncode
+    assert (gap["first_missing"], gap["last_missing"], gap["state"], code) == (
+        lost[0], lost[-1], "repaired", 0,
+    )  # fmt: skip
+    assert rig.tidemark(settings, "gaps", "--state", "open").returncode == 0
+    table = rig.tidemark(settings, "certificates")
+    assert table.returncode == 0
+    assert table.stdout.split()[:4] == ["venue", "symbol", "certified", "not"]
+    assert rig.tidemark(settings, "gaps", "--state", "lost").returncode == 2
