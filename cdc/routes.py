@@ -8,6 +8,11 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from cdc.fields import amounts as _amounts
+from cdc.fields import counts as _counts
+from cdc.fields import key_time as _key_time
+from cdc.fields import texts as _text
+from cdc.fields import time as _time
 from cdc.mapping import Above, Bucket, Column, Field, Kind, Route, Source, Via, bucket_column, route
 from contracts.naming import OUTBOX
 
@@ -15,26 +20,6 @@ LARGE_TRADE_USD = Decimal(100_000)
 
 # Captured tables that the sink leaves alone.
 UNROUTED = {OUTBOX: "contract events: Debezium's outbox router gives them topics of their own"}
-
-
-def _text(*names: str) -> tuple[Field, ...]:
-    return tuple(Field(name, Kind.TEXT) for name in names)
-
-
-def _amounts(*names: str) -> tuple[Field, ...]:
-    return tuple(Field(name, Kind.DECIMAL) for name in names)
-
-
-def _counts(*names: str) -> tuple[Field, ...]:
-    return tuple(Field(name, Kind.BIGINT) for name in names)
-
-
-def _time(name: str) -> Field:
-    return Field(name, Kind.TIMESTAMP)
-
-
-def _key_time(name: str) -> Field:
-    return Field(name, Kind.TIMESTAMP, whole_ms=True)
 
 
 _INGESTED = _time("ingested_at")
@@ -177,6 +162,21 @@ GAPS = Source(
     ),
 )
 
+CERTIFICATES = Source(
+    "certificates",
+    key=("venue", "symbol", "open_time"),
+    time="open_time",
+    fields=(
+        *_text("venue", "symbol"),
+        _key_time("open_time"),
+        *_text("state"),
+        *_counts("trade_count", "first_trade_id", "last_trade_id"),
+        *_text("detail"),
+        _time("as_of"),
+        _INGESTED,
+    ),
+)
+
 EVENTS = Source(
     "events",
     key=("venue", "at", "id"),
@@ -269,6 +269,13 @@ ROUTES: tuple[Route, ...] = (
         bucket=bucket_column("month", "ts_event", Bucket.MONTH),
     ),
     route(GAPS, "gaps", ("venue",), ("symbol", "stream", "first_missing")),
+    route(
+        CERTIFICATES,
+        "certificates_by_day",
+        ("venue", "symbol", "day"),
+        ("open_time",),
+        bucket=bucket_column("day", "open_time", Bucket.DAY),
+    ),
     route(
         EVENTS,
         "events_by_day",

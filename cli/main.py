@@ -26,6 +26,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "migrate": ("cli.migrate:migrate", "Bring PostgreSQL's and Cassandra's schema up to date"),
     "ingest": ("cli.ingest:ingest", "Poll the exchange into PostgreSQL"),
     "backfill": ("cli.backfill:backfill", "Load history from the exchange"),
+    "gaps": ("cli.gaps:gaps", "What is missing, why, and whether it was repaired"),
+    "certificates": (
+        "cli.certificates:certificates",
+        "Which minutes are proved by their trades",
+    ),
     "connector": ("cli.connector:connector", "Apply or inspect the Debezium connector"),
     "sink": ("cli.sink:sink", "Replicate the log into Cassandra"),
     "verify": ("cli.verify:verify", "Prove that Cassandra equals PostgreSQL, row for row"),

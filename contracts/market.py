@@ -151,6 +151,24 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
     as_of: datetime
 
 
+class Certificate(msgspec.Struct, frozen=True, kw_only=True):
+    """`certificates`: whether the trades of a minute make its closed candle.
+
+    `trade_count` and the ids are of the trades held; ids are −1 where there is none. `as_of` is the
+    candle's.
+    """
+
+    venue: str
+    symbol: str
+    open_time: datetime
+    state: str
+    trade_count: int
+    first_trade_id: int
+    last_trade_id: int
+    detail: str
+    as_of: datetime
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """`events`: what a chart annotates (listing, halt, ban, alarm, backfill, …)."""
 

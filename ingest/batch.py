@@ -8,6 +8,7 @@ from decimal import Decimal
 import msgspec
 
 from contracts.market import (
+    Certificate,
     CoinMarket,
     Depth,
     Event,
@@ -53,6 +54,7 @@ class Batch(msgspec.Struct, kw_only=True):
     movers: MoversPoll | None = None
     coin_markets: list[CoinMarket] = []
     gaps: list[Gap] = []
+    certificates: list[Certificate] = []
     events: list[Event] = []
     rejected: list[Rejected] = []
 

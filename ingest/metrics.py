@@ -43,6 +43,16 @@ SHEDDING_LEVEL = Gauge(f"{_NAME}_shedding_level", "Streams left out by order of 
 SHED_POLLS = Counter(f"{_NAME}_shed_polls_total", "Polls not made for it", ("stream",))
 SHED_ROWS = Counter(f"{_NAME}_shed_rows_total", "Rows fetched and dropped for it", ("stream",))
 GAPS = Counter(f"{_NAME}_gaps_total", "Holes in a stream, by stream and state", ("stream", "state"))
+OPEN_GAPS = Gauge(f"{_NAME}_open_gaps", "Holes that are neither filled nor explained", ("stream",))
+CERTIFICATES = Counter(
+    f"{_NAME}_certificates_total", "Minutes judged by their candles, by verdict", ("state",)
+)
+UNSETTLED = Gauge(
+    f"{_NAME}_unsettled_minutes", "Minutes whose trades do not make their candle yet", ("state",)
+)
+AUDITED = Gauge(
+    f"{_NAME}_audited_seconds", "When all that is held was last looked through, Unix time"
+)
 POLLED_SYMBOLS = Gauge(f"{_NAME}_polled_symbols", "Watched symbols that are TRADING")
 
 STREAM_MESSAGES = Counter(f"{_NAME}_stream_messages_total", "Events of streams, by kind", ("kind",))

@@ -1,42 +1,44 @@
-"""Holes between trade ids that a poll did not fill are read back with patience, page by page.
+"""What is missing is read back with patience: open gaps of trades and of candles, oldest first.
 
-After shedding, a long outage or a ban there may be millions. Each page is one batch: its trades,
-and the gap's row with what is still missing, which shrinks from its end, so that a restart goes on
-where the last page was written. Pages take only weight that the schedule leaves over.
+After shedding, a long outage or a ban there may be millions of trades. Each page is one batch: its
+trades, and the gap's row with what is still missing, which shrinks from its end, so that a restart
+goes on where the last page was written. Pages take only weight that the schedule leaves over.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
 import msgspec
 import structlog
 
 from contracts.market import Gap
+from ingest import candle_repair, metrics
 from ingest.batch import Batch
 from ingest.binance import endpoints
 from ingest.binance.client import Client
 from ingest.binance.limits import utc_now
+from ingest.candle_repair import CandleRepair
 from ingest.polling import Market
 from ingest.repair import Refilled, TapeRepair
 from ingest.shedding import Shedding
+from ingest.spare import Spare
 from ingest.spool import Spool
 from ingest.writer import StoreThread
 
 log = structlog.get_logger(__name__)
 
 LOOK_S = 30.0  # between two looks for open gaps
+LOOKS = 10  # in vain, before what the exchange neither gives nor proves lost counts as unprovable
 BYTES_A_TRADE = 150  # of an answer, roughly
+BYTES_A_CANDLE = 200
+PAGE = endpoints.PAGE - 1  # ids; the trade behind them is asked for, too
 PAGE_WEIGHT = endpoints.historical_trades("", 0).weight
 
 
-def pause_s(spare_weight: float) -> float:
-    """Seconds between two pages, by the weight a minute that nobody else needs."""
-    return max(60 * PAGE_WEIGHT / max(spare_weight, PAGE_WEIGHT), 0.2)
-
-
 class Readback:
-    """Works on the open gaps of trades, the oldest first."""
+    """Works on the open gaps, the oldest first."""
 
     def __init__(
         self,
@@ -45,36 +47,62 @@ class Readback:
         shedding: Shedding,
         store: StoreThread,
         spool: Spool[Batch],
+        limit: int,
     ) -> None:
+        """A gap of more than `limit` trades is nobody's to ask for one by one."""
+        self._client = client
         self._repair = TapeRepair(client, market.venue, endpoints.PAGE)
         self._market = market
         self._shedding = shedding
         self._store = store
         self._spool = spool
+        self._limit = limit
+        self._in_vain: Counter[tuple[str, int]] = Counter()
 
-    async def run(self, spare_weight: float) -> None:
-        """Until it is cancelled; `spare_weight` a minute may be used."""
+    async def run(self, spare: Spare) -> None:
+        """Until it is cancelled."""
+        candles = CandleRepair(self._client, self._market.venue, spare)
         while True:
             for gap in await self._open_gaps():
-                if gap.stream == "trades" and not self._shedding.under_way(gap):
-                    await self._read(gap, pause_s(spare_weight))
+                if not self._shedding.under_way(gap) and self._may_ask(gap):
+                    await self._work_on(gap, candles, spare)
             await asyncio.sleep(LOOK_S)
 
-    async def _read(self, gap: Gap, pause_s: float) -> None:
+    async def _work_on(self, gap: Gap, candles: CandleRepair, spare: Spare) -> None:
+        if interval := candle_repair.interval_of(gap):
+            found = await candles.refill(gap, interval)
+            if found is not None:
+                batch = Batch(klines=found.klines, gaps=found.gaps, rejected=found.rejected)
+                await self._spool.put(batch, BYTES_A_CANDLE * len(found.klines))
+        elif gap.stream == "trades" and gap.last_missing - gap.first_missing >= self._limit:
+            await self._spool.put(Batch(gaps=[too_long(gap)]), BYTES_A_TRADE)
+        elif gap.stream == "trades":
+            await self._read(gap, spare)
+
+    async def _read(self, gap: Gap, spare: Spare) -> None:
         """Read a gap; what the exchange does not give now is asked for at the next look."""
         left: Gap | None = gap
         while left and self._may_ask(gap):
             page = last_page(left)
+            await spare.take(PAGE_WEIGHT)
             refilled = await self._repair.refill(gap.symbol, [page], gap.cause)
-            if refilled.gaps and not settle(refilled):
+            if refilled.gaps and not settle(refilled, patient=not self._given_up(gap, refilled)):
                 return
             left = before(left, page)
             if left or all(each.first_missing != gap.first_missing for each in refilled.gaps):
                 refilled.gaps.append(left or ended(gap))
             await self._put(gap.symbol, refilled)
-            await asyncio.sleep(pause_s)
         if left is None:
             log.info("read back", symbol=gap.symbol, first=gap.first_missing, last=gap.last_missing)
+
+    def _given_up(self, gap: Gap, refilled: Refilled) -> bool:
+        """Whether an answer that settles nothing came too often."""
+        place = gap.symbol, gap.first_missing
+        self._in_vain[place] += refilled.unsaid
+        if self._in_vain[place] < LOOKS:
+            return False
+        del self._in_vain[place]
+        return True
 
     def _may_ask(self, gap: Gap) -> bool:
         shed = self._shedding.sheds_stream(gap.stream)
@@ -93,9 +121,7 @@ class Readback:
 
 def last_page(gap: Gap) -> range:
     """The ids that are read next: the gap's last ones."""
-    return range(
-        max(gap.first_missing, gap.last_missing + 1 - endpoints.PAGE), gap.last_missing + 1
-    )
+    return range(max(gap.first_missing, gap.last_missing + 1 - PAGE), gap.last_missing + 1)
 
 
 def before(gap: Gap, page: range) -> Gap | None:
@@ -111,13 +137,22 @@ def ended(gap: Gap) -> Gap:
     return msgspec.structs.replace(gap, state="repaired", detail=detail, as_of=utc_now())
 
 
-def settle(refilled: Refilled) -> bool:
-    """Whether the page is done: all holes in it are the exchange's, or in rows nobody can read.
+def too_long(gap: Gap) -> Gap:
+    """The row of a gap that is longer than anybody would ask for by ids."""
+    metrics.GAPS.labels(gap.stream, "unprovable").inc()
+    count = gap.last_missing - gap.first_missing + 1
+    detail = f"{gap.detail}; {count} trades, more than TIDEMARK_READBACK_LIMIT"
+    return msgspec.structs.replace(gap, state="unprovable", detail=detail, as_of=utc_now())
 
-    The latter become `unprovable`: to ask again would bring the same rows.
+
+def settle(refilled: Refilled, *, patient: bool = True) -> bool:
+    """Whether the page is done: all holes in it are the exchange's, or nobody can fill them.
+
+    The latter become `unprovable`: rows that nobody can read, for to ask again would bring the same
+    ones; and, where patience is over, what the exchange neither gives nor proves lost.
     """
     open_ones = [gap for gap in refilled.gaps if gap.state == "open"]
-    if open_ones and not refilled.rejected:
+    if open_ones and patient and not refilled.rejected:
         return False
     for gap in open_ones:
         refilled.gaps.remove(gap)

@@ -1,7 +1,9 @@
 """Trades that a poll missed are asked for by their ids, at once, while they are few.
 
 A poll sees the last 1,000 trades. After a burst or a short outage more than those are new: what
-lies between is asked for by `historicalTrades`. What stays missing becomes a row in `gaps`.
+lies between is asked for by `historicalTrades`. What stays missing becomes a row in `gaps`: of what
+the exchange does not give, `aggTrades` says whether it has lost it (`exchange-confirmed`) or has it
+nevertheless.
 """
 
 from __future__ import annotations
@@ -12,19 +14,34 @@ import msgspec
 
 from contracts.market import Gap, Rejected, Trade
 from ingest import metrics
+from ingest.aggregates import Aggregate, Proof, proof
 from ingest.binance import endpoints, messages
+from ingest.binance.aggregate_messages import aggregates
 from ingest.binance.client import Client
 from ingest.binance.limits import utc_now
+from ingest.binance.rows import Parsed
 from ingest.errors import ExchangeError
+from ingest.span import in_ms
 from ingest.tape import missing
+
+VERDICTS: dict[Proof, tuple[str, str]] = {
+    "lost": ("exchange-confirmed", "historicalTrades and aggTrades do not have them"),
+    "withheld": ("open", "aggTrades counts them, historicalTrades does not give them"),
+    "unknown": ("open", "historicalTrades does not give them, aggTrades does not tell"),
+}
+"""State and reason of ids that the exchange did not give."""
 
 
 class Refilled(msgspec.Struct):
-    """What was found for some holes, what stays missing, and what could not be read."""
+    """What was found for some holes, what stays missing, and what could not be read.
+
+    `unsaid`: the exchange answered, and that neither gives all trades nor proves them lost.
+    """
 
     trades: list[Trade] = []
     gaps: list[Gap] = []
     rejected: list[Rejected] = []
+    unsaid: bool = False
 
 
 class TapeRepair:
@@ -44,37 +61,82 @@ class TapeRepair:
         refilled = Refilled()
         wanted = sum(map(len, holes))
         for hole in holes:
-            state, detail = "open", f"{wanted} trades: more than a poll asks back"
-            if wanted <= self._limit:
-                state, detail = await self._ask(symbol, hole, refilled)
-            ids = (trade.trade_id for trade in refilled.trades)
-            for rest in missing(ids, hole):
-                refilled.gaps.append(trade_gap(self._venue, symbol, rest, state, cause, detail))
+            if wanted > self._limit:
+                lacking = [(hole, "open", f"{wanted} trades: more than a poll asks back")]
+            else:
+                lacking = await self._ask(symbol, hole, refilled)
+            refilled.gaps += [
+                trade_gap(self._venue, symbol, rest, state, cause, detail)
+                for rest, state, detail in lacking
+            ]
         return refilled
 
-    async def _ask(self, symbol: str, hole: range, refilled: Refilled) -> tuple[str, str]:
-        """Collect the trades of a hole; state and reason for what is not among them."""
-        verdict = "exchange-confirmed", "historicalTrades does not have them"
-        next_id = hole.start
-        while next_id < hole.stop:
-            limit = min(endpoints.PAGE, hole.stop - next_id)
-            request = endpoints.historical_trades(symbol, next_id, limit)
-            try:
-                answer = await self._client.fetch(
-                    request,
-                    lambda body, _: messages.trades(body, self._venue, symbol, "historicalTrades"),
-                )
-            except ExchangeError as error:
-                return "open", str(error)
-            refilled.rejected += answer.value.rejected
-            if answer.value.rejected:  # unread is not proven to be missing
-                verdict = "open", "a row of historicalTrades could not be read"
+    async def trades(self, symbol: str, ids: range) -> Parsed[Trade]:
+        """The trades that the exchange has of these ids, and the next one behind them."""
+        found = Parsed[Trade]([], [])
+        next_id = ids.start
+        while next_id <= ids.stop:
+            limit = min(endpoints.PAGE, ids.stop + 1 - next_id)
+            answer = await self._client.fetch(
+                endpoints.historical_trades(symbol, next_id, limit),
+                lambda body, _: messages.trades(body, self._venue, symbol, "historicalTrades"),
+            )
+            found.rejected.extend(answer.value.rejected)
             page = [trade for trade in answer.value.rows if trade.trade_id >= next_id]
-            refilled.trades += [trade for trade in page if trade.trade_id < hole.stop]
+            found.rows.extend(page)
             if not page:
                 break
             next_id = max(trade.trade_id for trade in page) + 1
-        return verdict
+        return found
+
+    async def aggregates(
+        self, symbol: str, *, from_id: int | None = None, start_ms: int | None = None
+    ) -> Parsed[Aggregate]:
+        """A page of aggregates, from an id of theirs or a time on."""
+        request = endpoints.aggregate_trades(symbol, from_id=from_id, start_ms=start_ms)
+        answer = await self._client.fetch(request, lambda body, _: aggregates(body, self._venue))
+        return answer.value
+
+    async def _ask(
+        self, symbol: str, hole: range, refilled: Refilled
+    ) -> list[tuple[range, str, str]]:
+        """Collect the trades of a hole; of what is not among them, state and reason."""
+        try:
+            answer = await self.trades(symbol, hole)
+        except ExchangeError as error:
+            return [(hole, "open", str(error))]
+        refilled.rejected += answer.rejected
+        refilled.trades += [trade for trade in answer.rows if trade.trade_id in hole]
+        rests = missing((trade.trade_id for trade in answer.rows), hole)
+        if answer.rejected:  # unread is not proven to be missing
+            return [(rest, "open", "a row of historicalTrades could not be read") for rest in rests]
+        lacking = []
+        for rest in rests:
+            try:
+                found = await self._proof(symbol, rest, answer.rows)
+            except ExchangeError as error:
+                lacking.append((rest, "open", str(error)))
+                continue
+            refilled.unsaid |= found != "lost"
+            lacking.append((rest, *VERDICTS[found]))
+        return lacking
+
+    async def _proof(self, symbol: str, rest: range, around: Sequence[Trade]) -> Proof:
+        """What the aggregates before and after a rest say of it."""
+        later = [trade for trade in around if trade.trade_id >= rest.stop]
+        if not later:
+            return "unknown"
+        first_later = min(later, key=lambda trade: trade.trade_id)
+        return proof(rest, await self._aggregates_around(symbol, in_ms(first_later.traded_at)))
+
+    async def _aggregates_around(self, symbol: str, at_ms: int) -> list[Aggregate]:
+        """A page of aggregates from a time on, and the page before them."""
+        later = (await self.aggregates(symbol, start_ms=at_ms)).rows
+        if not later:
+            return []
+        first_id = later[0].aggregate_id
+        page = await self.aggregates(symbol, from_id=max(first_id - endpoints.PAGE, 0))
+        return [*(each for each in page.rows if each.aggregate_id < first_id), *later]
 
 
 def trade_gap(venue: str, symbol: str, ids: range, state: str, cause: str, detail: str) -> Gap:

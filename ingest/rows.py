@@ -104,6 +104,8 @@ def prepare(batch: Batch, now: datetime, sampling: Sampling | None = None) -> Pr
     coins = floored(admit("coin_markets", batch.coin_markets), "ts_event")
     rows["coin_markets"] = newest("coin_markets", coins)
     rows["gaps"] = newest("gaps", admit("gaps", batch.gaps))
+    certificates = floored(admit("certificates", batch.certificates), "open_time")
+    rows["certificates"] = newest("certificates", certificates)
     rows["events"] = [event_row(event, now) for event in admit("events", batch.events)]
     told: dict[str, Sequence[msgspec.Struct]] = {}
     if sampling is not None:

@@ -18,6 +18,7 @@ import structlog
 
 from contracts.market import Gap, Rejected
 from ingest import metrics, schedule
+from ingest.auditing import Audit
 from ingest.batch import Batch
 from ingest.binance.client import Client
 from ingest.binance.limits import utc_now
@@ -34,6 +35,7 @@ from ingest.settings import IngestSettings
 from ingest.shedding import CAUSE, Shedding, last_known_ids, obeyed
 from ingest.silence import Silence
 from ingest.sources import Sources
+from ingest.spare import Spare
 from ingest.spool import Spool
 from ingest.store import Store
 from ingest.streaming import Streaming
@@ -126,10 +128,7 @@ class Service:
                     if once:
                         await self._one_round(poller, rest)
                     else:
-                        readback = Readback(
-                            self._client, market, self.shedding, self._store, self._spool
-                        )
-                        tasks.create_task(readback.run(spare))
+                        self._keep_books(tasks, market, Spare(spare))
                         self._streaming = self._streams(market, rest)
                         tasks.create_task(self._streaming.run(poller, self._spool))
                         await self._poll_for_ever(tasks, poller, polls)
@@ -173,6 +172,14 @@ class Service:
             candles=Candles(await call(lambda: store.last_closed_klines(venue, intervals))),
             valuation=valuation,
         )
+
+    def _keep_books(self, tasks: asyncio.TaskGroup, market: Market, spare: Spare) -> None:
+        """Find what is missing or wrong in what is held, and ask for it with patience."""
+        settings, client, store = self._settings, self._client, self._store
+        limit = settings.readback_limit
+        readback = Readback(client, market, self.shedding, store, self._spool, limit)
+        tasks.create_task(readback.run(spare))
+        tasks.create_task(Audit(settings, client, market, spare).run())
 
     def _streams(self, market: Market, polls: list[Poll]) -> Streaming:
         settings = self._settings

@@ -75,6 +75,17 @@ class IngestSettings(PostgresEndpoint, SourceSettings):
     contract_prices_every_s: Seconds = Field(
         default=60, description="of a symbol that is not in TIDEMARK_SYMBOLS; of those each price"
     )
+    readback_limit: int = Field(
+        default=5_000_000,
+        ge=0,
+        description="a hole of more trades is not asked for by ids; it is unprovable",
+    )
+    audit_share: float = Field(
+        default=0.02,
+        gt=0,
+        le=1,
+        description="of a connection's time, for looking through what is held",
+    )
 
     weight_share: float = Field(
         default=0.8, gt=0, le=1, description="of the exchange's weight limit that we may use"

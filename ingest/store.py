@@ -110,27 +110,27 @@ class Store:
 
     def open_gaps(self, venue: str) -> list[Gap]:
         """What is missing and may still be found, the oldest first."""
-        return [Gap(**row) for row in self._read(queries.OPEN_GAPS, venue=venue)]
+        return [Gap(**row) for row in self.read(queries.OPEN_GAPS, venue=venue)]
 
     def load_instruments(self, venue: str) -> list[Instrument]:
         """What was ever listed, delisted symbols too."""
-        return [Instrument(**row) for row in self._read(queries.INSTRUMENTS, venue=venue)]
+        return [Instrument(**row) for row in self.read(queries.INSTRUMENTS, venue=venue)]
 
     def last_trade_ids(self, venue: str, *, back: timedelta = RECENT) -> dict[str, int]:
         """Symbol → its newest trade's id, where it has one in the time `back` from now."""
-        rows = self._read(queries.LAST_TRADE_IDS, venue=venue, since=datetime.now(UTC) - back)
+        rows = self.read(queries.LAST_TRADE_IDS, venue=venue, since=datetime.now(UTC) - back)
         return {row["symbol"]: row["trade_id"] for row in rows}
 
     def latest_prices(self, venue: str, *, back: timedelta = RECENT) -> list[Price]:
         """The newest price of each symbol that has one in the time `back` from now."""
-        rows = self._read(queries.LATEST_PRICES, venue=venue, since=datetime.now(UTC) - back)
+        rows = self.read(queries.LATEST_PRICES, venue=venue, since=datetime.now(UTC) - back)
         return [Price(**row) for row in rows]
 
     def last_closed_klines(
         self, venue: str, intervals: Iterable[str]
     ) -> dict[tuple[str, str], datetime]:
         """(symbol, interval) → open time of the newest closed candle."""
-        rows = self._read(queries.LAST_CLOSED_KLINES, venue=venue, intervals=list(intervals))
+        rows = self.read(queries.LAST_CLOSED_KLINES, venue=venue, intervals=list(intervals))
         return {(row["symbol"], row["interval"]): row["open_time"] for row in rows}
 
     def missing_klines(
@@ -140,7 +140,7 @@ class Store:
 
         `start` and `end` must be open times of that interval.
         """
-        rows = self._read(
+        rows = self.read(
             queries.MISSING_KLINES,
             venue=venue,
             symbol=symbol,
@@ -153,10 +153,11 @@ class Store:
 
     def backfills(self, venue: str, symbol: str, stream: str) -> list[BackfillProgress]:
         """What backfills have stored of a stream, the oldest times first."""
-        rows = self._read(queries.BACKFILLS, venue=venue, symbol=symbol, stream=stream)
+        rows = self.read(queries.BACKFILLS, venue=venue, symbol=symbol, stream=stream)
         return [BackfillProgress(**row) for row in rows]
 
-    def _read(self, sql: str, **parameters: object) -> list[dict[str, Any]]:
+    def read(self, sql: str, **parameters: object) -> list[dict[str, Any]]:
+        """The rows of a query with these parameters, by column."""
         return self._session.run(partial(_fetch, sql=sql, parameters=parameters))
 
     def _or_with_care(

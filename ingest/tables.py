@@ -191,6 +191,30 @@ gaps = _table(
     key=("venue", "symbol", "stream", "first_missing"),
 )
 
+certificates = _table(
+    "certificates",
+    *columns.texts("venue", "symbol"),
+    *columns.times("open_time"),  # of a closed 1-minute candle
+    *columns.texts("state"),
+    *columns.counts("trade_count"),  # trades held of the minute, and their ids; −1 without any
+    *columns.counts("first_trade_id", "last_trade_id"),
+    *columns.texts("detail"),  # what differs, what was put right; empty where all was well
+    *columns.times("as_of"),  # of the candle
+    columns.now("ingested_at"),
+    columns.whole_ms("open_time"),
+    sa.CheckConstraint(
+        "state IN ('certified', 'incomplete', 'differs', 'unprovable')", name="state"
+    ),
+    sa.CheckConstraint("char_length(detail) <= 400", name="detail"),
+    sa.Index(
+        "ix_certificates_unsettled",
+        *("venue", "open_time", "symbol"),
+        postgresql_where=sa.text("state IN ('incomplete', 'differs')"),
+    ),
+    key=("venue", "symbol", "open_time"),
+    by_day="open_time",
+)
+
 events = _table(
     "events",
     *columns.texts("venue"),

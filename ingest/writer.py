@@ -59,8 +59,9 @@ class StoreThread:
                 await asyncio.sleep(_RETRY_S)
 
     def close(self) -> None:
-        """End the thread; a call that hangs in PostgreSQL is not waited for."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        """End the thread, which closes the store; a call that hangs in it is not waited for."""
+        self._thread.submit(self.store.close)
+        self._thread.shutdown(wait=False)
 
 
 class Writer:
@@ -129,6 +130,7 @@ def merged(batches: Sequence[Batch]) -> list[Batch]:
             movers=batch.movers or last.movers,
             coin_markets=last.coin_markets + batch.coin_markets,
             gaps=last.gaps + batch.gaps,
+            certificates=last.certificates + batch.certificates,
             events=last.events + batch.events,
             rejected=last.rejected + batch.rejected,
         )

@@ -6,7 +6,17 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from contracts.market import CoinMarket, Depth, Gap, Instrument, Kline, Price, Ticker24h, Trade
+from contracts.market import (
+    Certificate,
+    CoinMarket,
+    Depth,
+    Gap,
+    Instrument,
+    Kline,
+    Price,
+    Ticker24h,
+    Trade,
+)
 
 VENUE = "simulator"
 SYMBOL = "BTCUSDT"
@@ -129,6 +139,23 @@ def gap(first_missing: int = 5, **changes: Any) -> Gap:
             "detail": "",
             "detected_at": NOON,
             "as_of": NOON,
+            **changes,
+        }
+    )
+
+
+def certificate(minute: int = 0, **changes: Any) -> Certificate:
+    return Certificate(
+        **{
+            "venue": VENUE,
+            "symbol": SYMBOL,
+            "open_time": NOON + minute * MINUTE,
+            "state": "certified",
+            "trade_count": 321,
+            "first_trade_id": 1000,
+            "last_trade_id": 1320,
+            "detail": "",
+            "as_of": NOON + (minute + 1) * MINUTE,
             **changes,
         }
     )

@@ -100,7 +100,7 @@ class Asking:
         def read(body: bytes, _: object) -> list[_Aggregate]:
             return decode_whole(_aggregates, body, source=self.venue, endpoint="aggTrades")
 
-        request = endpoints.agg_trades(symbol, limit=10, start_ms=start_ms)
+        request = endpoints.aggregate_trades(symbol, limit=10, start_ms=start_ms)
         return (await self._patiently(lambda: self._client.fetch(request, read))).value
 
     async def _patiently(self, ask: Callable[[], Awaitable[Value]]) -> Value:

@@ -115,7 +115,8 @@ class Survey:
                 sum(_share(day, settled) * counts.get(_begin(day), 0) for day in days(part))
             )
 
-        page, aggregates = endpoints.historical_trades("", 0), endpoints.agg_trades("", limit=1)
+        page = endpoints.historical_trades("", 0)
+        aggregates = endpoints.aggregate_trades("", limit=1)
         tariff = Tariff(page.weight, self._asking.weight_a_s)
         pieces, reissued = await self._pieces((symbol, TRADES), wanted, rows_in, tariff)
         bounds = len(pieces) + 1 if pieces else 0

@@ -86,9 +86,13 @@ def historical_trades(symbol: str, from_id: int, limit: int = PAGE) -> Request:
     )
 
 
-def agg_trades(symbol: str, *, limit: int, start_ms: int | None = None) -> Request:
-    """Aggregates of trades from start_ms on, oldest first; the last ones without."""
+def aggregate_trades(
+    symbol: str, *, from_id: int | None = None, start_ms: int | None = None, limit: int = PAGE
+) -> Request:
+    """Aggregates from_id, from_id + 1, …, or those of a time in ms and after it."""
     params: dict[str, str | int] = {"symbol": symbol, "limit": limit}
+    if from_id is not None:
+        params["fromId"] = from_id
     if start_ms is not None:
         params["startTime"] = start_ms
     return Request(endpoint="aggTrades", path="/api/v3/aggTrades", weight=4, params=params)

@@ -106,6 +106,13 @@ COPIES = (
         key=("venue", "coin_id", "vs_currency", "ts_event"),
     ),
     Copy(source="gaps", target="gaps", key=(*_SYMBOL, "stream", "first_missing")),
+    Copy(
+        source="certificates",
+        target="certificates_by_day",
+        key=(*_SYMBOL, "open_time"),
+        time="open_time",
+        bucket=("day", DAY),
+    ),
     Copy(source="events", target="events_by_day", key=("venue", "at", "id"), bucket=("day", DAY)),
     Copy(
         source="heartbeat",

@@ -296,22 +296,6 @@ def test_trades_that_a_poll_did_not_show_are_asked_back(
     assert_tape_is_whole(rows)
 
 
-def test_trades_that_the_exchange_does_not_have_are_a_confirmed_gap(
-    settings: IngestSettings, simulator: Simulator, rows: Rows
-) -> None:
-    """Asked once, recorded, and not asked for again and again."""
-    last = simulator.get("/api/v3/trades", symbol="BTCUSDT", limit=1)[0]["id"]
-    hole = {"do": "hide", "first": last + 20, "last": last + 29}
-    for path in ("/api/v3/trades", "/api/v3/historicalTrades"):
-        simulator.fault(path, None, symbol="BTCUSDT", **hole)
-    with ingesting(settings):
-        eventually(lambda: last_id(rows) > last + 60, timeout_s=60)
-    gaps = rows("SELECT symbol, stream, first_missing, last_missing, state, cause FROM gaps")
-    assert gaps == [("BTCUSDT", "trades", last + 20, last + 29, "exchange-confirmed", "poll")]
-    assert len(simulator.log("/api/v3/historicalTrades")) <= 2
-    assert_tape_is_whole(rows)
-
-
 def last_id(rows: Rows) -> int:
     """The last trade of BTCUSDT that is stored."""
     found: int = rows("SELECT coalesce(max(trade_id), 0) FROM trades WHERE symbol = 'BTCUSDT'")[0][

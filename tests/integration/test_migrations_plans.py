@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from contracts.naming import Role
-from ingest import queries
+from ingest import ledger_queries, queries
 from tests.conftest import Stack
 from tests.integration.scratch import Connection, connect, migrated_database, value
 
@@ -52,6 +52,11 @@ INSERT INTO gaps SELECT 'simulator', 'S' || mod(s, 40), 'trades', s, s,
                         CASE WHEN mod(s, 500) = 0 THEN 'open' ELSE 'repaired' END,
                         'x', '', now(), now()
     FROM generate_series(1, 20000) s;
+INSERT INTO certificates SELECT 'simulator', 'S' || s, t,
+                                CASE WHEN mod(extract(epoch FROM t)::bigint / 60 + s, 100) = 0
+                                     THEN 'differs' ELSE 'certified' END, 1, 1, 1, '', t
+    FROM generate_series(1, 40) s,
+         generate_series(%(now)s - interval '12 hours', %(now)s, '1 minute') t;
 INSERT INTO events (venue, at, kind, message)
     SELECT venue, t, 'x', 'x'
     FROM unnest(ARRAY['simulator', 'binance', 'coingecko', 'coincap']) venue,
@@ -104,6 +109,12 @@ QUERIES: dict[str, tuple[str, str]] = {
         "pk_events",
     ),
     "what happened last": ("SELECT * FROM events ORDER BY at DESC LIMIT 20", "ix_events_at"),
+    "minutes to be certified": (ledger_queries.FRESH_MINUTES, "pk_klines"),
+    "minutes to be looked at again": (ledger_queries.UNSETTLED_MINUTES, "certificates"),
+    "minutes of a symbol": (ledger_queries.MINUTES, "trades"),
+    "holes of a symbol": (ledger_queries.HOLES, "trades"),
+    "trades beside a range": (ledger_queries.AROUND, "trades"),
+    "gaps of a symbol": (ledger_queries.GAPS_AMONG, "pk_gaps"),
     "newest heartbeat": (
         "SELECT max(beat_at) FROM heartbeat WHERE source = 'ingest'",
         "heartbeat",
@@ -124,6 +135,14 @@ PARAMETERS = {
     "end": NOW,
     "now": NOW,
     "step": "1 minutes",
+    "symbols": [f"S{number}" for number in range(1, 41)],
+    "until": NOW,
+    "limit": 100,
+    "state": "differs",
+    "after_symbol": "",
+    "stream": "trades",
+    "first": 1,
+    "last": 1000,
 }
 
 

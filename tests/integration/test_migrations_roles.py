@@ -18,7 +18,10 @@ ROLES = (Role.INGEST, Role.CDC, Role.REPAIR, Role.WATCH, Role.READER)
 VERBS = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE")
 TABLES = sorted(tables.metadata.tables)
 PUBLISHED = {table.name for table in tables.PUBLISHED}
-UPSERTED = {"instruments", "klines", "ticker_24h", "coin_markets", "gaps", "backfills"}
+UPSERTED = {
+    *("instruments", "klines", "ticker_24h", "coin_markets"),
+    *("gaps", "certificates", "backfills"),
+}
 NOT_INGESTS = {"dropped_days"}
 THE_WATCHS = {"load_shedding"}  # it writes, ingest obeys
 
@@ -118,7 +121,7 @@ def test_partitions_are_reached_through_their_table_only(
 @pytest.mark.parametrize(
     ("role", "allowed"),
     [
-        (Role.INGEST, {"ensure_partition"}),
+        (Role.INGEST, {"ensure_partition", "correct_trades"}),
         (Role.WATCH, {"ensure_partition", "ensure_partitions", "drop_partition"}),
         (Role.CDC, set()),
         (Role.REPAIR, set()),
@@ -128,11 +131,12 @@ def test_partitions_are_reached_through_their_table_only(
 def test_functions_are_for_those_who_need_them(
     database: PostgresEndpoint, role: str, allowed: set[str]
 ) -> None:
-    """Ingest makes partitions, only the watch drops them."""
+    """Ingest makes partitions and puts trades right, only the watch drops days."""
     calls = {
         "ensure_partition": "SELECT ensure_partition('prices', current_date)",
         "ensure_partitions": "SELECT ensure_partitions(0)",
         "drop_partition": "SELECT drop_partition('prices', '2015-01-01')",
+        "correct_trades": "SELECT correct_trades('v', 's', '2015-01-01', '[]', '[]')",
         "partition_name": "SELECT partition_name('prices', current_date)",
     }
     with closing(connect(database, role)) as connection:

@@ -18,6 +18,7 @@ from ingest.repair import Refilled
 from ingest.schedule import Poll, plan
 from ingest.settings import IngestSettings
 from ingest.shedding import STREAM_OF, Shedding, last_known_ids, obeyed
+from ingest.spare import Spare
 from ingest.tape import Tape, missing
 
 START = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -201,8 +202,11 @@ def test_a_page_that_the_exchange_does_not_give_is_tried_later() -> None:
 
 def test_pages_take_only_the_weight_that_is_left_over() -> None:
     """736 of the default schedule: 29 pages a minute; none left: one a minute."""
-    assert 60 / readback.pause_s(736) * readback.PAGE_WEIGHT <= 736
-    assert readback.pause_s(-5) == 60
+    for left_over, pages_a_minute in ((736, 29), (-5, 1)):
+        spare, now_s = Spare(left_over), 0.0
+        for _ in range(pages_a_minute + 1):
+            now_s += spare.wait_s(readback.PAGE_WEIGHT, now_s)
+        assert 59 < now_s <= 60
 
 
 class Exchange:

@@ -12,6 +12,7 @@ from ingest.batch import Batch, MoversPoll
 from ingest.writer import merged
 from tests.market_rows import (
     NOON,
+    certificate,
     coin_market,
     depth,
     gap,
@@ -34,6 +35,7 @@ ROWS: dict[str, Any] = {
     "movers": POLL,
     "coin_markets": [coin_market()],
     "gaps": [gap()],
+    "certificates": [certificate()],
     "events": [Event(venue="v", kind="ban", message="m")],
     "rejected": [Rejected(source="v", endpoint="e", reason="r", raw=b"")],
 }
