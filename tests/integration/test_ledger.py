@@ -419,7 +419,7 @@ def test_people_and_scripts_are_told(
         minutes = rig.tidemark(settings, "certificates", "--symbol", SYMBOL, "--json")
         assert minutes.returncode == 1
         said = json.loads(minutes.stdout)
-        assert {"incomplete", "certified"} <= {each["state"] for each in said["summary"]}
+        assert "incomplete" in {each["state"] for each in said["summary"]}
         assert [(each["open_time"], each["state"]) for each in said["minutes"]] == [
             (f"{minute:%Y-%m-%dT%H:%M:%S}Z", "incomplete")
         ]

@@ -198,6 +198,17 @@ def test_a_page_that_the_exchange_does_not_give_is_tried_later() -> None:
     unread = Refilled(gaps=[gap(1, 2)], rejected=[unreadable])
     assert readback.settle(unread)
     assert [each.state for each in unread.gaps] == ["unprovable"]
+    unsaid = Refilled(gaps=[gap(1, 2)], unsaid=True)
+    assert not readback.settle(unsaid)
+    assert readback.settle(unsaid, patient=False)
+    assert [each.state for each in unsaid.gaps] == ["unprovable"]
+
+
+def test_a_gap_that_is_too_long_for_ids_says_so() -> None:
+    """Nobody asks for a hundred million trades one by one; an archive may have them."""
+    row = readback.too_long(gap(1, 100_000_000))
+    assert (row.state, row.last_missing) == ("unprovable", 100_000_000)
+    assert "100000000 trades, more than TIDEMARK_READBACK_LIMIT" in row.detail
 
 
 def test_pages_take_only_the_weight_that_is_left_over() -> None:
