@@ -51,6 +51,7 @@ class CdcSettings(KafkaEndpoint, ConnectEndpoint, CassandraEndpoint, PostgresEnd
     retain_trades_days: Days = 3
     retain_ticker_24h_history_days: Days = 7
     retain_movers_24h_days: Days = 7
+    retain_certificates_days: Days = 7
     retain_heartbeat_days: Days = 3
     retain_outbox_days: Days = 1
 

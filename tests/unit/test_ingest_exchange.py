@@ -30,8 +30,10 @@ def test_binance_never_falls_back(tmp_path: Path) -> None:
 def test_the_simulator_is_taken_where_it_is_asked_for(tmp_path: Path) -> None:
     """Only its own address is known then, so nothing can go out."""
     exchange = chosen(tmp_path, "simulator")
-    urls = ("http://127.0.0.1:18080",), ("ws://127.0.0.1:18080",)
-    assert exchange == Exchange("simulator", *urls)
+    address = "127.0.0.1:18080"
+    assert exchange == Exchange(
+        "simulator", (f"http://{address}",), (f"ws://{address}",), f"http://{address}"
+    )
 
 
 def test_auto_takes_the_simulator_where_no_host_answers_and_says_so_loudly(
