@@ -1,4 +1,4 @@
-"""Which PostgreSQL table feeds which Cassandra tables: declared here, once.
+"""Which PostgreSQL table feeds which Cassandra tables: declared here and in `cdc.tables`, once.
 
 Derived from it: the decoder's types, the CQL text, the connector's table list, verification.
 Checked against it: `cassandra/*.cql` and `ingest.tables` (tests/unit/test_cdc_routes.py).
@@ -8,194 +8,28 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from cdc.fields import amounts as _amounts
-from cdc.fields import counts as _counts
-from cdc.fields import key_time as _key_time
-from cdc.fields import texts as _text
-from cdc.fields import time as _time
-from cdc.mapping import Above, Bucket, Column, Field, Kind, Route, Source, Via, bucket_column, route
+from cdc.mapping import Above, Bucket, Column, Route, Source, Via, bucket_column, route
+from cdc.tables import (
+    CERTIFICATES,
+    COIN_MARKETS,
+    DEPTH,
+    EVENTS,
+    GAPS,
+    HEARTBEAT,
+    INSTRUMENTS,
+    KLINES,
+    MOVERS_24H,
+    PRICES,
+    TICKER_24H,
+    TICKER_24H_HISTORY,
+    TRADES,
+)
 from contracts.naming import OUTBOX
 
 LARGE_TRADE_USD = Decimal(100_000)
 
 # Captured tables that the sink leaves alone.
 UNROUTED = {OUTBOX: "contract events: Debezium's outbox router gives them topics of their own"}
-
-
-_INGESTED = _time("ingested_at")
-
-INSTRUMENTS = Source(
-    "instruments",
-    key=("venue", "symbol"),
-    fields=(
-        *_text("venue", "symbol", "base_asset", "quote_asset", "status"),
-        *_amounts("tick_size", "lot_size", "min_notional"),
-        _time("as_of"),
-        _INGESTED,
-    ),
-)
-
-PRICES = Source(
-    "prices",
-    key=("venue", "symbol", "observed_at"),
-    time="observed_at",
-    fields=(
-        *_text("venue", "symbol"),
-        _key_time("observed_at"),
-        *_amounts("price"),
-        _INGESTED,
-    ),
-)
-
-DEPTH = Source(
-    "depth",
-    key=("venue", "symbol", "observed_at"),
-    time="observed_at",
-    full_identity=True,  # the levels are TOASTed: a touched row must carry them whole
-    fields=(
-        *_text("venue", "symbol"),
-        _key_time("observed_at"),
-        *_counts("last_update_id"),
-        Field("bids", Kind.JSONB),
-        Field("asks", Kind.JSONB),
-        *_amounts("best_bid", "best_bid_quantity", "best_ask", "best_ask_quantity"),
-        *_amounts("spread", "imbalance"),
-        _INGESTED,
-    ),
-)
-
-TRADES = Source(
-    "trades",
-    key=("venue", "symbol", "traded_at", "trade_id"),
-    time="traded_at",
-    fields=(
-        *_text("venue", "symbol"),
-        *_counts("trade_id"),
-        _key_time("traded_at"),
-        *_counts("traded_at_us"),
-        *_amounts("price", "quantity", "quote_quantity", "notional_usd"),
-        Field("is_buyer_maker", Kind.BOOLEAN),
-        Field("is_best_match", Kind.BOOLEAN),
-        _INGESTED,
-    ),
-)
-
-KLINES = Source(
-    "klines",
-    key=("venue", "symbol", "interval", "open_time"),
-    fields=(
-        *_text("venue", "symbol", "interval"),
-        _key_time("open_time"),
-        _time("close_time"),
-        *_amounts("open", "high", "low", "close", "volume", "quote_volume"),
-        *_counts("trade_count"),
-        *_amounts("taker_buy_volume", "taker_buy_quote_volume"),
-        Field("is_closed", Kind.BOOLEAN),
-        _time("as_of"),
-        _INGESTED,
-    ),
-)
-
-_TICKER_FIELDS = (
-    _time("open_time"),
-    *_amounts("open", "high", "low", "last", "last_quantity", "weighted_average"),
-    *_amounts("previous_close", "price_change", "price_change_percent"),
-    *_amounts("bid", "bid_quantity", "ask", "ask_quantity", "volume", "quote_volume"),
-    *_counts("first_trade_id", "last_trade_id", "trade_count"),
-    _INGESTED,
-)
-
-TICKER_24H = Source(
-    "ticker_24h",
-    key=("venue", "symbol"),
-    fields=(*_text("venue", "symbol"), _time("as_of"), *_TICKER_FIELDS),
-)
-
-TICKER_24H_HISTORY = Source(
-    "ticker_24h_history",
-    key=("venue", "symbol", "as_of"),
-    time="as_of",
-    fields=(*_text("venue", "symbol"), _key_time("as_of"), *_TICKER_FIELDS),
-)
-
-MOVERS_24H = Source(
-    "movers_24h",
-    key=("venue", "quote_asset", "ranking", "snapshot_at", "rank"),
-    time="snapshot_at",
-    fields=(
-        *_text("venue", "quote_asset", "ranking"),
-        _key_time("snapshot_at"),
-        Field("rank", Kind.INT),
-        *_text("symbol"),
-        *_amounts("last", "price_change_percent", "quote_volume"),
-        _INGESTED,
-    ),
-)
-
-COIN_MARKETS = Source(
-    "coin_markets",
-    key=("venue", "coin_id", "vs_currency", "ts_event"),
-    fields=(
-        *_text("venue", "coin_id", "vs_currency"),
-        _key_time("ts_event"),
-        *_text("symbol", "name"),
-        *_amounts("price", "market_cap"),
-        Field("market_cap_rank", Kind.INT),
-        *_amounts("total_volume", "high_24h", "low_24h", "price_change_percent_24h"),
-        *_amounts("circulating_supply", "total_supply", "max_supply"),
-        _time("as_of"),
-        _INGESTED,
-    ),
-)
-
-GAPS = Source(
-    "gaps",
-    key=("venue", "symbol", "stream", "first_missing"),
-    full_identity=True,  # free text may be TOASTed
-    fields=(
-        *_text("venue", "symbol", "stream"),
-        *_counts("first_missing", "last_missing"),
-        *_text("state", "cause", "detail"),
-        _time("detected_at"),
-        _time("as_of"),
-        _INGESTED,
-    ),
-)
-
-CERTIFICATES = Source(
-    "certificates",
-    key=("venue", "symbol", "open_time"),
-    time="open_time",
-    fields=(
-        *_text("venue", "symbol"),
-        _key_time("open_time"),
-        *_text("state"),
-        *_counts("trade_count", "first_trade_id", "last_trade_id"),
-        *_text("detail"),
-        _time("as_of"),
-        _INGESTED,
-    ),
-)
-
-EVENTS = Source(
-    "events",
-    key=("venue", "at", "id"),
-    full_identity=True,  # free text may be TOASTed
-    fields=(
-        *_text("venue"),
-        _key_time("at"),
-        *_counts("id"),
-        *_text("kind", "symbol", "severity", "message"),
-        _INGESTED,
-    ),
-)
-
-HEARTBEAT = Source(
-    "heartbeat",
-    key=("source", "beat_at"),
-    time="beat_at",
-    fields=(*_text("source"), _key_time("beat_at")),
-)
 
 # Where a heartbeat was at what time; `visible_us` is written once its row is acknowledged.
 TIMINGS = (

@@ -65,7 +65,7 @@ def _of_table(source: Source, *, breaking: bool) -> schemas.JsonSchema:
         worst = next(each for each in changes(last, schema) if each.kind == "breaking")
         raise click.ClickException(
             f"{source.table}: {worst.path}: {worst.what}; readers of its topic break, so declare "
-            "the field in cdc/routes.py as `added`, or say --breaking"
+            "the field in cdc/tables.py as `added`, or say --breaking"
         )
     return change_schema(source, "{}.{}".format(*version))
 

@@ -30,13 +30,14 @@ from psycopg2.extras import execute_values
 
 from cdc import keyspace
 from cdc.fence import Fence
-from cdc.routes import TRADES, routes_of
+from cdc.routes import routes_of
 from cdc.settings import CdcSettings
 from cdc.sink import packed_batch
 from cdc.sink.decoder import Decoder
 from cdc.sink.prepared import prepare
 from cdc.sink.router import Router
 from cdc.source import SourceDatabase
+from cdc.tables import TRADES
 from cdc.verification.comparison import Comparison, Stores
 from cdc.verification.pace import Pace
 from cdc.verification.pages import PageHandler

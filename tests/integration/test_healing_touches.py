@@ -11,8 +11,8 @@ import pytest
 
 from cdc.errors import BadCondition
 from cdc.healing import Healer
-from cdc.routes import INSTRUMENTS, KLINES, TRADES
 from cdc.settings import CdcSettings
+from cdc.tables import INSTRUMENTS, KLINES, TRADES
 from contracts.naming import Role
 from tests.conftest import Stack
 from tests.integration.conftest import cdc_settings

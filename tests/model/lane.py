@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from cdc.errors import Poison
-from cdc.routes import GAPS, routes_of
+from cdc.routes import routes_of
 from cdc.sink import packing
 from cdc.sink.decoder import Decoder
 from cdc.sink.gathering import Write as Statement
 from cdc.sink.lane import Lane
 from cdc.sink.router import Heads, Router
 from cdc.sink.watermark import Span, Watermark
+from cdc.tables import GAPS
 from contracts.change import DELETE
 from tests.model.cassandra import UNSET, Cell, Write
 from tests.model.history import World

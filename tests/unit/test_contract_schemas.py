@@ -151,7 +151,7 @@ def test_a_field_of_a_later_version_is_passed_over() -> None:
 
 
 def test_every_replicated_table_has_its_schema() -> None:
-    """`tidemark contracts write` writes them from cdc/routes.py; none is written by hand."""
+    """`tidemark contracts write` writes them from cdc/tables.py; none is written by hand."""
     of_tables = {name: schema for name, schema in CURRENT.items() if "/" in name}
     made = {
         name: change_schema(source, of_tables[name]["version"])

@@ -8,8 +8,9 @@ from cdc.generation import of_slots
 from cdc.healing import by_keys_sql, page_sql
 from cdc.mapping import Order
 from cdc.position import Phase, event_timestamp, write_timestamp
-from cdc.routes import KLINES, ROUTES, SOURCES, TRADES
+from cdc.routes import ROUTES, SOURCES
 from cdc.sweep import Swept, threshold
+from cdc.tables import KLINES, TRADES
 from cli.resync import bar
 
 
