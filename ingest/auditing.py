@@ -44,7 +44,7 @@ LOOK_S = 5.0  # between two looks for candles that closed
 COUNT_S: Final = 30.0
 FAILED_S: Final = 30.0
 FRESH: Final = timedelta(minutes=15)  # older minutes are found by the walk
-MINUTES_A_LOOK: Final = 2000
+MINUTES_A_LOOK: Final = 5000
 CANDLES_BACK: Final = timedelta(days=7)  # how far back holes between candles are looked for
 LAG: Final = 3 * SETTLED  # the walk ends before what may be on its way
 HOUR: Final = timedelta(hours=1)

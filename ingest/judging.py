@@ -37,6 +37,7 @@ class Judge:
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
+        self._began: dict[str, tuple[datetime, datetime]] = {}  # symbol → (minute, looked at)
 
     def judge(self, minutes: Sequence[Minute]) -> None:
         """Certify each minute that has a candle, or say why not."""
@@ -89,14 +90,25 @@ class Judge:
         found = differences(minute.candle, minute.made)
         if not found:
             return certificate(minute, "certified")
+        now = utc_now()
+        if not self._is_collected(minute, now):
+            return None
         around = self.around(minute)
-        if around.before is None or is_early(minute, around, utc_now()):
+        if around.before is None:
+            self._began[minute.symbol] = minute.open_time, now
+            return None
+        if is_early(minute, around, now):
             return None
         row = certificate(minute, "incomplete", "; ".join(found))
         if is_news(row, minute.known):  # else its holes were recorded when it was judged first
             self.record_holes(minute.symbol, minute.open_time, minute.open_time + MINUTE)
         missing = any(gap.state == "open" for gap in self.gaps_of(minute, around))
         return row if missing else certificate(minute, "differs", row.detail)
+
+    def _is_collected(self, minute: Minute, now: datetime) -> bool:
+        """False where nothing was held before a later minute, when that was looked at lately."""
+        began, looked = self._began.get(minute.symbol, (minute.open_time, now - 2 * PATIENCE))
+        return minute.open_time > began or now - looked > PATIENCE
 
 
 def is_early(minute: Minute, around: Around, now: datetime) -> bool:

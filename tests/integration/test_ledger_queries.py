@@ -175,6 +175,20 @@ def test_a_minute_whose_gap_is_open_is_incomplete(ledger: Ledger) -> None:
     assert (opened.first_missing, opened.last_missing, opened.cause) == (3, 4, "lost")
 
 
+def test_the_minute_in_which_collecting_began_is_not_judged(ledger: Ledger) -> None:
+    """Nor those before it; the next one is, also where nothing came after it for long."""
+    rows = [trade(1, ms=5), trade(2, ms=60_001)]
+    ledger.write(Batch(trades=rows, klines=[kline(n) for n in (-1, 0, 1)]))
+    judge = Judge(ledger)
+    for _ in range(2):
+        judge.judge(ledger.fresh_minutes([SYMBOL], NOON - MINUTE, 9))
+    assert [each.open_time for each in ledger.fresh_minutes([SYMBOL], NOON - MINUTE, 9)] == [
+        NOON - MINUTE, NOON,
+    ]  # fmt: skip
+    (judged,) = ledger.unsettled_minutes("differs", (NOON - MINUTE, ""), 9)
+    assert judged.open_time == NOON + MINUTE
+
+
 def test_trades_are_put_right_only_if_the_candle_then_has_its_count(ledger: Ledger) -> None:
     """Remove, change and put in, in one transaction, or nothing of it."""
     rows = [trade(1, ms=1), trade(2, ms=2), trade(2, ms=3), trade(4, ms=60_000)]
