@@ -37,6 +37,14 @@ class Catalogue:
         """Whether the symbol is traded now."""
         return symbol in self._known and self._known[symbol].status == TRADING
 
+    def is_listed(self, symbol: str) -> bool:
+        """Whether the exchange lists the symbol, traded or halted."""
+        return symbol in self._known and self._known[symbol].status != DELISTED
+
+    def listed(self) -> list[str]:
+        """The symbols that the exchange lists, as it orders them."""
+        return [symbol for symbol, one in self._known.items() if one.status != DELISTED]
+
     def quote_asset(self, symbol: str) -> str:
         """Quote asset; empty where the symbol is not listed."""
         return self._known[symbol].quote_asset if symbol in self._known else ""

@@ -8,7 +8,7 @@ the rest of the market as often as a poll would bring them, for they are many.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Container
 from datetime import datetime
 from typing import Final
 
@@ -41,9 +41,9 @@ class Gathered(msgspec.Struct, frozen=True):
 class LastPrices:
     """The newest price of each symbol, and which of them are due."""
 
-    def __init__(self, watched: Collection[str], every_s: float) -> None:
+    def __init__(self, watched: Container[str], every_s: float) -> None:
         """Those that are not `watched` go on each `every_s` at most."""
-        self._watched = frozenset(watched)
+        self._watched = watched
         self._every_s = every_s
         self._newest: dict[str, Price] = {}
         self._due_s: dict[str, float] = {}
@@ -105,7 +105,7 @@ class Inflow:
     """Rows of the streams until they are written together."""
 
     def __init__(
-        self, market: Market, shedding: Shedding, watched: Collection[str], prices_every_s: float
+        self, market: Market, shedding: Shedding, watched: Container[str], prices_every_s: float
     ) -> None:
         self._market = market
         self._shedding = shedding

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from decimal import Decimal
 
 import msgspec
 
-from contracts.market import Depth, Gap, Kline, Price
+from contracts.market import Depth, Gap, Kline, Price, Ticker24h
 from ingest import metrics
 from ingest.batch import Batch, MoversPoll
 from ingest.binance import endpoints, messages
@@ -24,6 +25,7 @@ from ingest.candles import Candles
 from ingest.catalogue import Catalogue
 from ingest.repair import TapeRepair
 from ingest.schedule import Poll
+from ingest.selection import Watchlist
 from ingest.settings import IngestSettings
 from ingest.shedding import Shedding
 from ingest.tape import Tape
@@ -38,6 +40,13 @@ class Market(msgspec.Struct, frozen=True):
     tape: Tape
     candles: Candles
     valuation: Valuation
+    watched: Watchlist = msgspec.field(default_factory=Watchlist)
+    traded: dict[str, Decimal] = {}  # symbol → turnover of 24 hours in its quote asset
+
+    def turnover(self) -> dict[str, Decimal]:
+        """Symbol → turnover of the last 24 hours in dollars, 0 where nobody can say."""
+        usd, quote_asset = self.valuation.usd, self.catalogue.quote_asset
+        return {symbol: amount * usd(quote_asset(symbol)) for symbol, amount in self.traded.items()}
 
 
 class Fetched(msgspec.Struct, frozen=True):
@@ -67,7 +76,9 @@ class Poller:
             "trades": self._trades,
             "klines": self._klines,
         }
-        self.stale = False  # an answer named a symbol that exchangeInfo did not list
+        self.stale = False  # an answer shows that exchangeInfo is out of date
+        self.informed = False  # exchangeInfo was read since somebody set this back
+        self._ranked: frozenset[str] = frozenset()  # symbols in the last 24 h statistics
 
     def wants(self, poll: Poll) -> bool:
         """Whether the poll makes sense now: a symbol that is halted or gone is left alone."""
@@ -88,9 +99,9 @@ class Poller:
         if info.weight_limit is not None:
             self._client.budget.limit = info.weight_limit
         metrics.WEIGHT_LIMIT.set(self._client.budget.limit)
-        watched = self._settings.symbols
+        watched = self._market.watched
         metrics.POLLED_SYMBOLS.set(sum(map(self._market.catalogue.is_trading, watched)))
-        self.stale = False
+        self.stale, self.informed = False, True
         batch = Batch(
             instruments=changes.instruments, events=changes.events, rejected=info.rejected
         )
@@ -110,6 +121,7 @@ class Poller:
         answer = await self._client.fetch(
             endpoints.ticker_24h(), lambda body, _: tickers(body, self._venue)
         )
+        self._remember(answer.value)
         settings = self._settings
         movers = MoversPoll(
             venue=self._venue,
@@ -120,11 +132,23 @@ class Poller:
         )
         batch = Batch(
             tickers=answer.value.rows,
-            watched=frozenset(settings.symbols),
+            watched=frozenset(self._market.watched),
             movers=movers,
             rejected=answer.value.rejected,
         )
         return Fetched(batch, answer.size)
+
+    def _remember(self, answer: Parsed[Ticker24h]) -> None:
+        """Keep the turnovers; who is in the answer, and was not in the last one, tells of a change.
+
+        It holds the symbols that are TRADING, so that one which is listed, halted or gone shows.
+        """
+        self._market.traded.clear()
+        self._market.traded.update((row.symbol, row.quote_volume) for row in answer.rows)
+        if answer.rejected:  # a symbol whose row is broken is not gone
+            return
+        before, self._ranked = self._ranked, frozenset(self._market.traded)
+        self.stale |= bool(before) and before != self._ranked
 
     async def _depth(self, poll: Poll) -> Fetched:
         def read(body: bytes, times: Times) -> Parsed[Depth]:
