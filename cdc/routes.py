@@ -8,33 +8,17 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from cdc.columns import amounts as _amounts
+from cdc.columns import counts as _counts
+from cdc.columns import key_time as _key_time
+from cdc.columns import text as _text
+from cdc.columns import time as _time
 from cdc.mapping import Above, Bucket, Column, Field, Kind, Route, Source, Via, bucket_column, route
 
 LARGE_TRADE_USD = Decimal(100_000)
 
 # Published tables that the sink leaves alone.
 UNROUTED = {"outbox": "contract events: Debezium's outbox router gives them topics of their own"}
-
-
-def _text(*names: str) -> tuple[Field, ...]:
-    return tuple(Field(name, Kind.TEXT) for name in names)
-
-
-def _amounts(*names: str) -> tuple[Field, ...]:
-    return tuple(Field(name, Kind.DECIMAL) for name in names)
-
-
-def _counts(*names: str) -> tuple[Field, ...]:
-    return tuple(Field(name, Kind.BIGINT) for name in names)
-
-
-def _time(name: str) -> Field:
-    return Field(name, Kind.TIMESTAMP)
-
-
-def _key_time(name: str) -> Field:
-    return Field(name, Kind.TIMESTAMP, whole_ms=True)
-
 
 _INGESTED = _time("ingested_at")
 
@@ -44,6 +28,19 @@ INSTRUMENTS = Source(
     fields=(
         *_text("venue", "symbol", "base_asset", "quote_asset", "status"),
         *_amounts("tick_size", "lot_size", "min_notional"),
+        _time("as_of"),
+        _INGESTED,
+    ),
+)
+
+LISTINGS = Source(
+    "listings",
+    key=("venue", "symbol", "listed_at"),
+    fields=(
+        *_text("venue", "symbol"),
+        _key_time("listed_at"),
+        *_text("base_asset", "quote_asset"),
+        _time("delisted_at"),
         _time("as_of"),
         _INGESTED,
     ),
@@ -207,6 +204,7 @@ TIMINGS = (
 
 ROUTES: tuple[Route, ...] = (
     route(INSTRUMENTS, "instruments", ("venue",), ("symbol",)),
+    route(LISTINGS, "listings", ("venue",), ("symbol", "listed_at")),
     route(
         PRICES,
         "prices_by_day",

@@ -14,6 +14,7 @@ from contracts.market import (
     Gap,
     Instrument,
     Kline,
+    Listing,
     Price,
     Rejected,
     Ticker24h,
@@ -43,6 +44,7 @@ class Batch(msgspec.Struct, kw_only=True):
     """
 
     instruments: list[Instrument] = []
+    listings: list[Listing] = []
     prices: list[Price] = []
     depth: list[Depth] = []
     trades: list[Trade] = []

@@ -102,8 +102,12 @@ class Poller:
         watched = self._market.watched
         metrics.POLLED_SYMBOLS.set(sum(map(self._market.catalogue.is_trading, watched)))
         self.stale, self.informed = False, True
+        self._market.tape.doubt(changes.anew)
         batch = Batch(
-            instruments=changes.instruments, events=changes.events, rejected=info.rejected
+            instruments=changes.instruments,
+            listings=changes.listings,
+            events=changes.events,
+            rejected=info.rejected,
         )
         return Fetched(batch, answer.size)
 

@@ -12,6 +12,15 @@ SELECT venue, symbol, base_asset, quote_asset, status, tick_size, lot_size, min_
 FROM instruments WHERE venue = %(venue)s ORDER BY symbol
 """
 
+# pk_listings, one range: a few rows a symbol
+LISTINGS = """
+SELECT venue, symbol, listed_at, base_asset, quote_asset, delisted_at, as_of
+FROM listings WHERE venue = %(venue)s ORDER BY symbol, listed_at
+"""
+
+# pk_ticker_24h, one range: when each symbol last was in the statistics of what is traded
+LAST_SIGNS = "SELECT symbol, as_of FROM ticker_24h WHERE venue = %(venue)s"
+
 # pk_trades, backwards in each recent partition: ids rise with time
 LAST_TRADE_IDS = """
 SELECT i.symbol, newest.trade_id

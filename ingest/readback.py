@@ -56,7 +56,9 @@ class Readback:
         """Until it is cancelled; `spare_weight` a minute may be used."""
         while True:
             for gap in await self._open_gaps():
-                if gap.stream == "trades" and not self._shedding.under_way(gap):
+                if self._is_of_another_listing(gap):
+                    await self._put(gap.symbol, Refilled(gaps=[of_another_listing(gap)]))
+                elif gap.stream == "trades" and not self._shedding.under_way(gap):
                     await self._read(gap, pause_s(spare_weight))
             await asyncio.sleep(LOOK_S)
 
@@ -75,6 +77,11 @@ class Readback:
             await asyncio.sleep(pause_s)
         if left is None:
             log.info("read back", symbol=gap.symbol, first=gap.first_missing, last=gap.last_missing)
+
+    def _is_of_another_listing(self, gap: Gap) -> bool:
+        """Whether the ids that are missing were those of what the symbol stood for before."""
+        since = self._market.catalogue.listings.anew_since(gap.symbol)
+        return gap.stream == "trades" and since is not None and gap.detected_at < since
 
     def _may_ask(self, gap: Gap) -> bool:
         shed = self._shedding.sheds_stream(gap.stream)
@@ -109,6 +116,12 @@ def ended(gap: Gap) -> Gap:
     """The row of a gap that was read to its beginning."""
     detail = f"{gap.detail}; read back"
     return msgspec.structs.replace(gap, state="repaired", detail=detail, as_of=utc_now())
+
+
+def of_another_listing(gap: Gap) -> Gap:
+    """The row of a gap whose ids may be those of another asset by now."""
+    detail = f"{gap.detail}; the symbol was listed anew before it was read back"
+    return msgspec.structs.replace(gap, state="unprovable", detail=detail, as_of=utc_now())
 
 
 def settle(refilled: Refilled) -> bool:

@@ -79,6 +79,8 @@ def prepare(batch: Batch, now: datetime) -> Prepared:
         return admitted
 
     rows["instruments"] = newest("instruments", admit("instruments", batch.instruments))
+    listings = floored(admit("listings", batch.listings), "listed_at")
+    rows["listings"] = newest("listings", listings)
     rows["prices"] = floored(admit("prices", batch.prices), "observed_at")
     depth = floored(admit("depth", batch.depth), "observed_at")
     rows["depth"] = admit("depth", map(book_row, depth))

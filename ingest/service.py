@@ -24,6 +24,7 @@ from ingest.catalogue import Catalogue
 from ingest.errors import StoreError
 from ingest.exchange import Exchange, choose
 from ingest.inflow import Inflow
+from ingest.listings import Listings
 from ingest.polling import Market
 from ingest.readback import Readback
 from ingest.rounds import Rounds
@@ -151,9 +152,13 @@ class Service:
         newest = await call(lambda: store.last_trade_ids(venue))
         tape = Tape(last_known_ids(newest, gaps))
         self.shedding.resume(tape, gaps)
+        signs = await call(lambda: store.last_signs(venue))
+        listings = Listings(await call(lambda: store.load_listings(venue)), signs)
+        tape.doubt(listings.begun_anew())
+        known = await call(lambda: store.load_instruments(venue))
         return Market(
             venue=venue,
-            catalogue=Catalogue(venue, await call(lambda: store.load_instruments(venue))),
+            catalogue=Catalogue(venue, known, listings),
             tape=tape,
             candles=Candles(await call(lambda: store.last_closed_klines(venue, intervals))),
             valuation=valuation,

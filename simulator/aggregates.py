@@ -70,6 +70,10 @@ class AggregateTape:
         self._market = market
         self._month = lru_cache(maxsize=64 * 80)(self._count_month)
 
+    def forget(self) -> None:
+        """Count everything anew: a listing has changed."""
+        self._month.cache_clear()
+
     def before(self, listing: Listing, minute: int) -> int:
         """Aggregates before a minute."""
         month = minute // _MONTH

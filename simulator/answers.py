@@ -9,7 +9,9 @@ from aiohttp import web
 
 from simulator.corruption import corrupted
 from simulator.errors import SimulatorError
-from simulator.faults import Cut, Delay, Drop, HangUp, Limit, Page, Rule, Silence
+from simulator.faults import Cut, Delay, Drop, HangUp, HoldBack, Limit, Page, Rule, Silence
+
+_NOT_OF_BODIES = (Delay, Drop, Limit, Page, HangUp, HoldBack, Silence)
 
 
 @dataclass(slots=True)
@@ -32,7 +34,7 @@ def damaged(answer: Answer, rules: list[Rule]) -> Answer:
     for rule in rules:
         if isinstance(rule.action, Cut):
             answer.cut = rule.action
-        elif not isinstance(rule.action, Delay | Drop | Limit | Page | HangUp | Silence):
+        elif not isinstance(rule.action, _NOT_OF_BODIES):
             answer.body = corrupted(answer.body, rule.action)
     return answer
 

@@ -103,6 +103,10 @@ class Hide(Action, frozen=True, tag="hide"):
     field: str | int = "id"
 
 
+class HoldBack(Action, frozen=True, tag="hold_back"):
+    """Send events of a stream after those that come next: frames out of order."""
+
+
 class HangUp(Action, frozen=True, tag="hang_up"):
     """Close a stream's connection after a while; `notice`: with a serverShutdown event before."""
 
@@ -117,7 +121,7 @@ class Silence(Action, frozen=True, tag="silence"):
 
 
 Corruption: TypeAlias = Replace | Rescale | Omit | Duplicate | Reverse | Hide
-AnyAction: TypeAlias = Limit | Page | Delay | Drop | Cut | Corruption | HangUp | Silence
+AnyAction: TypeAlias = Limit | Page | Delay | Drop | Cut | Corruption | HoldBack | HangUp | Silence
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

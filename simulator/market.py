@@ -39,11 +39,17 @@ class Market:
     def __init__(self, seed: int, trades_per_second: float = DEFAULT_TRADES_PER_SECOND) -> None:
         self.seed = seed
         self.trades_per_second = trades_per_second
-        self.listings = catalogue(seed, trades_per_second)
+        self.listings = dict(catalogue(seed, trades_per_second))
+        self.gone: dict[str, Listing] = {}  # by order of a test, see simulator.listings
         self._day = lru_cache(maxsize=_CACHED_DAYS)(self._draw_day)
         self._whole_day = lru_cache(maxsize=1_000_000)(self._merge_day)
         self._chunk = lru_cache(maxsize=_CACHED_CHUNKS)(self._draw_chunk)
         self._trade = lru_cache(maxsize=_CACHED_CHUNKS)(self._draw_trade)
+
+    def forget(self) -> None:
+        """Draw everything anew: a listing has changed."""
+        for cache in (self._day, self._whole_day, self._chunk, self._trade):
+            cache.cache_clear()
 
     def listed(self, now_us: int) -> list[Listing]:
         """The symbols that the exchange has or had by now, each of which has traded."""

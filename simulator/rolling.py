@@ -64,6 +64,11 @@ class RollingWindow:
         self._closed_minutes = lru_cache(maxsize=_KEPT_SUMS)(self._sum)
         self._window = lru_cache(maxsize=_KEPT_WINDOWS)(self._draw_window)
 
+    def forget(self) -> None:
+        """Sum everything anew: a listing has changed."""
+        self._closed_minutes.cache_clear()
+        self._window.cache_clear()
+
     def statistics(self, listing: Listing, now_us: int) -> Statistics:
         """The 24 hours until now."""
         last = self._market.last(listing, now_us)

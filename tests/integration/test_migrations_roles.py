@@ -20,7 +20,7 @@ ROLES = (Role.INGEST, Role.CDC, Role.REPAIR, Role.WATCH, Role.READER)
 VERBS = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE")
 TABLES = sorted(tables.metadata.tables)
 PUBLISHED = {table.name for table in tables.PUBLISHED}
-UPSERTED = {"instruments", "klines", "ticker_24h", "coin_markets", "gaps", "backfills"}
+UPSERTED = {"instruments", "listings", "klines", "ticker_24h", "coin_markets", "gaps", "backfills"}
 NOT_INGESTS = {"dropped_days"}
 THE_WATCHS = {"load_shedding"}  # it writes, ingest obeys
 

@@ -13,7 +13,7 @@ from ingest import tables, upserts
 from ingest.queries import interval_step
 from tests.market_rows import kline, trade
 
-UPSERTED = {"instruments", "klines", "ticker_24h", "coin_markets", "gaps"}
+UPSERTED = {"instruments", "listings", "klines", "ticker_24h", "coin_markets", "gaps"}
 
 
 @pytest.mark.parametrize("table", tables.PUBLISHED, ids=lambda table: table.name)
