@@ -97,23 +97,29 @@ class Streaming:
         """Until it is cancelled; returns at once where nothing is streamed."""
         if not self._polls:
             return
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._streams.run())
-            tasks.create_task(self._snapshots.run(spool))
-            show_s = 0.0
-            while True:
-                self._look()
-                if _now_s() >= show_s:
-                    self._show(poller)
-                    show_s = _now_s() + SHOW_EVERY_S
-                gathered = self._inflow.gather(_now_s())
-                for stream in gathered.missed & self._polls.keys():
-                    self._owed.missed(self._polls[stream])
-                poller.stale |= self._inflow.stale
-                self._inflow.stale = False
-                if gathered.size:
-                    await spool.put(gathered.batch, gathered.size)
-                await asyncio.sleep(BATCH_EVERY_S)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._streams.run())
+                tasks.create_task(self._snapshots.run(spool))
+                await self._gather(poller, spool)
+        finally:
+            metrics.BOOKS_LIVE.set(0)
+
+    async def _gather(self, poller: Poller, spool: Spool[Batch]) -> None:
+        show_s = 0.0
+        while True:
+            self._look()
+            if _now_s() >= show_s:
+                self._show(poller)
+                show_s = _now_s() + SHOW_EVERY_S
+            gathered = self._inflow.gather(_now_s())
+            for stream in gathered.missed & self._polls.keys():
+                self._owed.missed(self._polls[stream])
+            poller.stale |= self._inflow.stale
+            self._inflow.stale = False
+            if gathered.size:
+                await spool.put(gathered.batch, gathered.size)
+            await asyncio.sleep(BATCH_EVERY_S)
 
     def instead(self, poll: Poll) -> list[Depth] | None:
         """What streams have in the place of a poll that is due; None: it is to be made.

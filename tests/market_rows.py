@@ -6,7 +6,17 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from contracts.market import CoinMarket, Depth, Gap, Instrument, Kline, Price, Ticker24h, Trade
+from contracts.market import (
+    CoinMarket,
+    Depth,
+    Gap,
+    Instrument,
+    Kline,
+    Listing,
+    Price,
+    Ticker24h,
+    Trade,
+)
 
 VENUE = "simulator"
 SYMBOL = "BTCUSDT"
@@ -25,6 +35,21 @@ def instrument(symbol: str = SYMBOL, **changes: Any) -> Instrument:
             "tick_size": Decimal("0.01"),
             "lot_size": Decimal("0.00001"),
             "min_notional": Decimal(5),
+            "as_of": NOON,
+            **changes,
+        }
+    )
+
+
+def listing(symbol: str = SYMBOL, **changes: Any) -> Listing:
+    return Listing(
+        **{
+            "venue": VENUE,
+            "symbol": symbol,
+            "listed_at": NOON,
+            "base_asset": symbol.removesuffix("USDT"),
+            "quote_asset": "USDT",
+            "delisted_at": None,
             "as_of": NOON,
             **changes,
         }
