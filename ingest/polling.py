@@ -143,16 +143,19 @@ class Poller:
         return Fetched(batch, answer.size)
 
     def _remember(self, answer: Parsed[Ticker24h]) -> None:
-        """Keep the turnovers; who is in the answer, and was not in the last one, tells of a change.
+        """Keep the turnovers; an answer of other symbols than the last one's tells of a change.
 
-        It holds the symbols that are TRADING, so that one which is listed, halted or gone shows.
+        It holds those that are TRADING, so that one which is listed, halted or gone shows. The
+        first one is held against exchangeInfo, with which it need not agree for ever.
         """
         self._market.traded.clear()
         self._market.traded.update((row.symbol, row.quote_volume) for row in answer.rows)
         if answer.rejected:  # a symbol whose row is broken is not gone
             return
-        before, self._ranked = self._ranked, frozenset(self._market.traded)
-        self.stale |= bool(before) and before != self._ranked
+        catalogue = self._market.catalogue
+        before = self._ranked or set(filter(catalogue.is_trading, catalogue.listed()))
+        self._ranked = frozenset(self._market.traded)
+        self.stale |= before != self._ranked
 
     async def _depth(self, poll: Poll) -> Fetched:
         def read(body: bytes, times: Times) -> Parsed[Depth]:
