@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 import msgspec
@@ -65,8 +65,13 @@ class Catalogue:
         if unknown:
             raise UnknownSymbol(self._venue, unknown)
 
-    def learn(self, info: ExchangeInfo) -> Changes:
-        """Take a new exchangeInfo; the first one ever makes no events."""
+    def learn(
+        self, info: ExchangeInfo, last_sign: Callable[[str], datetime | None] = lambda _: None
+    ) -> Changes:
+        """Take a new exchangeInfo; the first one ever makes no events.
+
+        `last_sign`: when a symbol was last known to be traded.
+        """
         listed = {one.symbol: one for one in info.instruments}
         alive = {one.symbol for one in self._known.values() if one.status != DELISTED}
         if len(alive & listed.keys()) < len(alive) * _BELIEVABLE_LOSS:
@@ -78,7 +83,7 @@ class Catalogue:
         # a symbol whose row is broken is not gone
         gone = [] if info.rejected else sorted(alive - listed.keys())
         events = self._compare(listed, gone) if self._known else []
-        listings, anew = self._follow(listed, gone, info.server_time)
+        listings, anew = self._follow(listed, gone, info.server_time, last_sign)
         changed = [*listed.values()]
         for symbol in gone:
             known = self._known[symbol]
@@ -88,16 +93,19 @@ class Catalogue:
         return Changes(changed, events, listings, anew)
 
     def _follow(
-        self, listed: dict[str, Instrument], gone: Sequence[str], at: datetime
+        self,
+        listed: dict[str, Instrument],
+        gone: Sequence[str],
+        at: datetime,
+        last_sign: Callable[[str], datetime | None],
     ) -> tuple[list[Listing], set[str]]:
         """Rows of listings that begin and end, and the symbols that were listed before."""
         rows: list[Listing] = []
         anew: set[str] = set()
         for symbol, now in listed.items():
-            before = self._known.get(symbol)
-            begun = self.listings.begin(now, before)
+            begun = self.listings.begin(now, last_sign(symbol))
             rows += begun
-            if begun and before is not None and self.listings.anew_since(symbol) is not None:
+            if begun and self.listings.anew_since(symbol) is not None:
                 anew.add(symbol)
         for symbol in gone:
             rows += self.listings.end(symbol, at)

@@ -42,11 +42,17 @@ class Market(msgspec.Struct, frozen=True):
     valuation: Valuation
     watched: Watchlist = msgspec.field(default_factory=Watchlist)
     traded: dict[str, Decimal] = {}  # symbol → turnover of 24 hours in its quote asset
+    signs: dict[str, datetime] = {}  # symbol → when it last was in the statistics of what is traded
 
     def turnover(self) -> dict[str, Decimal]:
         """Symbol → turnover of the last 24 hours in dollars, 0 where nobody can say."""
         usd, quote_asset = self.valuation.usd, self.catalogue.quote_asset
         return {symbol: amount * usd(quote_asset(symbol)) for symbol, amount in self.traded.items()}
+
+    def last_sign(self, symbol: str) -> datetime | None:
+        """When a symbol was last known to be traded; None where nobody knows."""
+        signs = (self.signs.get(symbol), self.tape.last_at(symbol))
+        return max((each for each in signs if each is not None), default=None)
 
 
 class Fetched(msgspec.Struct, frozen=True):
@@ -92,16 +98,17 @@ class Poller:
         def read(body: bytes, _: Times) -> ExchangeInfo:
             return exchange_info(body, self._venue)
 
+        self.stale = False  # what shows up from now on may be newer than the answer
         answer = await self._client.fetch(endpoints.exchange_info(), read)
         info = answer.value
         self._client.set_clock(info.server_time, answer.times.received)
-        changes = self._market.catalogue.learn(info)
+        changes = self._market.catalogue.learn(info, self._market.last_sign)
         if info.weight_limit is not None:
             self._client.budget.limit = info.weight_limit
         metrics.WEIGHT_LIMIT.set(self._client.budget.limit)
         watched = self._market.watched
         metrics.POLLED_SYMBOLS.set(sum(map(self._market.catalogue.is_trading, watched)))
-        self.stale, self.informed = False, True
+        self.informed = True
         self._market.tape.doubt(changes.anew)
         batch = Batch(
             instruments=changes.instruments,
@@ -150,6 +157,7 @@ class Poller:
         """
         self._market.traded.clear()
         self._market.traded.update((row.symbol, row.quote_volume) for row in answer.rows)
+        self._market.signs.update((row.symbol, row.as_of) for row in answer.rows)
         if answer.rejected:  # a symbol whose row is broken is not gone
             return
         catalogue = self._market.catalogue

@@ -68,13 +68,18 @@ class Selection:
     ) -> tuple[str, ...]:
         """The symbols to watch, the named ones first; what is not listed is not watched.
 
+        A pattern matches what is traded; one that is halted while it is watched stays.
+
         `turnover`: dollars of the last 24 hours by symbol; `current`: what is watched now.
         """
         named = [name for name in self.names if catalogue.is_listed(name)]
-        matched = [each for each in catalogue.listed() if self._matches(each)]
+        matched = [
+            each
+            for each in catalogue.listed()
+            if self._matches(each) and (each in current or catalogue.is_trading(each))
+        ]
         if self.top:
-            traded = [each for each in matched if catalogue.is_trading(each)]
-            ranked = sorted(traded, key=lambda each: (-turnover.get(each, _NOTHING), each))
+            ranked = sorted(matched, key=lambda each: (-turnover.get(each, _NOTHING), each))
             matched = leaders(ranked, current, self.top)
         return (*named, *matched)
 

@@ -152,8 +152,7 @@ class Service:
         newest = await call(lambda: store.last_trade_ids(venue))
         tape = Tape(last_known_ids(newest, gaps))
         self.shedding.resume(tape, gaps)
-        signs = await call(lambda: store.last_signs(venue))
-        listings = Listings(await call(lambda: store.load_listings(venue)), signs)
+        listings = Listings(await call(lambda: store.load_listings(venue)))
         tape.doubt(listings.begun_anew())
         known = await call(lambda: store.load_instruments(venue))
         return Market(
@@ -162,6 +161,7 @@ class Service:
             tape=tape,
             candles=Candles(await call(lambda: store.last_closed_klines(venue, intervals))),
             valuation=valuation,
+            signs=await call(lambda: store.last_signs(venue)),
         )
 
     async def _for_ever(

@@ -113,10 +113,10 @@ class Store:
         """Every listing of each symbol, the oldest first."""
         return [Listing(**row) for row in self._read(queries.LISTINGS, venue=venue)]
 
-    def last_signs(self, venue: str) -> dict[str, datetime]:
-        """Symbol → when it was last known to be traded."""
-        rows = self._read(queries.LAST_SIGNS, venue=venue)
-        return {row["symbol"]: row["as_of"] for row in rows}
+    def last_signs(self, venue: str, *, back: timedelta = RECENT) -> dict[str, datetime]:
+        """Symbol → when it was last known to be traded, by statistics or recent trades."""
+        rows = self._read(queries.LAST_SIGNS, venue=venue, since=datetime.now(UTC) - back)
+        return {row["symbol"]: row["at"] for row in rows}
 
     def last_trade_ids(self, venue: str, *, back: timedelta = RECENT) -> dict[str, int]:
         """Symbol → its newest trade's id, where it has one in the time `back` from now."""

@@ -35,9 +35,12 @@ _HALTED_AT = datetime(2026, 6, 30, 11, 17, tzinfo=UTC)
 NEVER = 1 << 40
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Listing:
     """A symbol: its units, its life and how briskly it trades. Minutes count from the epoch.
+
+    Each is its own only equal, so that what is drawn for it is kept by it: a changed listing is
+    another one.
 
     A price is a whole number of ticks of 10^−price_decimals quote units, a quantity a whole number
     of lots of 10^−lot_decimals base units; their product is exact in 8 decimals.

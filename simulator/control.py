@@ -154,8 +154,6 @@ class Control:
             listings.apply(server.exchange.market, change, server.clock.now_us())
         except ScriptError as error:
             raise web.HTTPBadRequest(text=f"{error}\n") from error
-        server.exchange.rolling.forget()
-        server.exchange.aggregates.forget()
         server.sockets.renew(change.symbol)
         return web.json_response({})
 

@@ -1,7 +1,8 @@
 """Changes of what is listed, by order of a test: halts, resumptions, delistings, listings.
 
-They take effect with the next minute, as everything of the calendar does. A symbol that is listed
-anew, perhaps with another base asset, begins a life of its own: other prices, trade ids from 0.
+They take effect with the next minute, as everything of the calendar does; one that is gone is gone
+at once. A symbol that is listed anew, perhaps with another base asset, is traded from the next
+minute on and shown a minute later. It has a life of its own: other prices, trade ids from 0.
 """
 
 from __future__ import annotations
@@ -42,8 +43,7 @@ def apply(market: Market, change: Change, now_us: int) -> None:
     elif change.base is None and change.symbol in market.listings:
         market.listings[change.symbol] = replace(known, closed=NEVER)
     else:
-        market.listings[change.symbol] = _anew(market, known, change.base, minute)
-    market.forget()
+        market.listings[change.symbol] = _anew(market, known, change.base, minute + 1)
 
 
 def _anew(market: Market, known: Listing, base: str | None, minute: int) -> Listing:

@@ -81,11 +81,16 @@ class Simulator:
         change = {"symbol": symbol, "status": status} | ({"base": base} if base else {})
         answer = self._http.post("/_simulator/listings", json=change)
         assert answer.is_success, answer.text
+        if status == "TRADING":  # a new one is shown a minute after it began
+            self._set_clock_ahead(by_ms=60_000)
 
     def _wait_for_the_end_of_a_minute(self) -> None:
         """Put the market's clock forward, by less than a minute, rather than sleep."""
         now_ms = self._http.get("/_simulator/health").json()["now_ms"]
-        self._ahead_ms += max(58_000 - now_ms % 60_000, 0)
+        self._set_clock_ahead(by_ms=max(58_000 - now_ms % 60_000, 0))
+
+    def _set_clock_ahead(self, by_ms: int) -> None:
+        self._ahead_ms += by_ms
         clock = {"offset_ms": self._ahead_ms}
         self._http.post("/_simulator/clock", json=clock).raise_for_status()
 

@@ -70,6 +70,8 @@ def value(connection: Connection, sql: str, *parameters: object) -> Any:
 
 def empty(connection: Connection) -> None:
     """Leave no row in any table that a store writes."""
-    tables = "instruments, prices, depth, trades, klines, ticker_24h, ticker_24h_history, "
+    tables = (
+        "instruments, listings, prices, depth, trades, klines, ticker_24h, ticker_24h_history, "
+    )
     tables += "movers_24h, gaps, events, quarantine, heartbeat, backfills, dropped_days"
     connection.cursor().execute(f"SET tidemark.allow_truncate = 'on'; TRUNCATE {tables}")

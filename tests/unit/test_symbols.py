@@ -54,11 +54,16 @@ def test_names_and_patterns_choose_what_is_listed() -> None:
     """The named first, each symbol once; what is delisted or unknown is not watched."""
     known = [instrument(each) for each in ("ETHUSDT", "BTCUSDT", "BTCEUR", "ADAUSDT")]
     known += [instrument("GONEUSDT", status="DELISTED"), instrument("HALTUSDT", status="HALT")]
-    chosen = Selection(("BTCUSDT", "GONEUSDT", "*USDT", "B?CEUR")).choose(
-        Catalogue("v", known), {}, ()
+    catalogue, selection = (
+        Catalogue("v", known),
+        Selection(("BTCUSDT", "GONEUSDT", "*USDT", "B?CEUR")),
     )
+    chosen = selection.choose(catalogue, {}, ())
     assert chosen[0] == "BTCUSDT"
-    assert sorted(chosen[1:]) == ["ADAUSDT", "BTCEUR", "ETHUSDT", "HALTUSDT"]
+    assert sorted(chosen[1:]) == ["ADAUSDT", "BTCEUR", "ETHUSDT"]
+    halted_while_watched = selection.choose(catalogue, {}, (*chosen, "HALTUSDT", "GONEUSDT"))
+    assert sorted(halted_while_watched[1:]) == ["ADAUSDT", "BTCEUR", "ETHUSDT", "HALTUSDT"]
+    assert Selection(("HALTUSDT",)).choose(catalogue, {}, ()) == ("HALTUSDT",)
 
 
 def test_the_most_traded_of_a_pattern_are_chosen_beside_the_named() -> None:
@@ -234,31 +239,42 @@ def test_every_symbol_has_a_listing_and_only_one_while_nothing_changes() -> None
     assert first.anew == set()
 
 
-def test_a_symbol_that_was_gone_and_comes_back_begins_a_listing_when_it_was_gone() -> None:
-    """Nobody traded it meanwhile, so every row of before and after is told apart by its time."""
-    catalogue = Catalogue("v", [])
+def test_a_symbol_that_comes_back_begins_a_listing_where_the_old_one_was_last_traded() -> None:
+    """It was gone for hours, and nobody traded it; its new trades may be older than our look."""
+    catalogue, last = Catalogue("v", []), NOW + timedelta(minutes=55)
     learned(catalogue, NOW, A, B, C)
     gone = learned(catalogue, NOW + HOUR, B, C)
     assert [(one.symbol, one.delisted_at) for one in gone.listings] == [("AUSDT", NOW + HOUR)]
-    back = learned(catalogue, NOW + 9 * HOUR, instrument("AUSDT", base_asset="OTHER"), B, C)
-    assert [(one.listed_at, one.base_asset) for one in back.listings] == [(NOW + HOUR, "OTHER")]
+    other = instrument("AUSDT", base_asset="OTHER")
+    back = catalogue.learn(info(NOW + 9 * HOUR, other, B, C), {"AUSDT": last}.get)
+    assert [(one.base_asset, one.listed_at, one.delisted_at) for one in back.listings] == [
+        ("A", NOW, last + MS), ("OTHER", last + MS, None),
+    ]  # fmt: skip
     assert (kinds(back), back.anew) == ([("relisting", "AUSDT")], {"AUSDT"})
-    assert catalogue.listings.anew_since("AUSDT") == NOW + HOUR
+    assert catalogue.listings.anew_since("AUSDT") == NOW + 9 * HOUR
     assert catalogue.listings.anew_since("BUSDT") is None
 
 
 def test_a_symbol_that_is_of_another_asset_overnight_is_told_apart() -> None:
-    """We were away when it was delisted; its last trade that we know of is the boundary."""
+    """We were away when it was delisted; the last sign of the old one is in the database."""
     known = [instrument("AUSDT", as_of=NOW - 90 * HOUR)]
     first = Catalogue("v", []).learn(info(NOW - 99 * HOUR, A)).listings
-    listings = Listings(first, signs={"AUSDT": NOW})
-    changes = learned(
-        Catalogue("v", known, listings), NOW + HOUR, instrument("AUSDT", base_asset="OTHER")
-    )
+    catalogue = Catalogue("v", known, Listings(first))
+    other = instrument("AUSDT", base_asset="OTHER")
+    changes = catalogue.learn(info(NOW + HOUR, other), {"AUSDT": NOW}.get)
     assert [(one.base_asset, one.listed_at, one.delisted_at) for one in changes.listings] == [
         ("A", NOW - 99 * HOUR, NOW + MS), ("OTHER", NOW + MS, None),
     ]  # fmt: skip
     assert (kinds(changes), changes.anew) == ([("relisting", "AUSDT")], {"AUSDT"})
+
+
+def test_listings_of_a_symbol_of_which_nothing_was_ever_seen_do_not_collide() -> None:
+    """Without any sign the new one begins right after the old one did."""
+    catalogue = Catalogue("v", [])
+    learned(catalogue, NOW, A, B)
+    learned(catalogue, NOW + HOUR, B)
+    back = learned(catalogue, NOW + 2 * HOUR, A, B)
+    assert [one.listed_at for one in back.listings] == [NOW, NOW + MS]
 
 
 def test_what_the_database_holds_of_listings_is_taken_up() -> None:
