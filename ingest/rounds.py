@@ -1,8 +1,11 @@
 """Polls by their schedule, of the symbols that are watched now.
 
-schedule ─► due ─► left out? streamed? under way? ─► a task that polls ─► spool
-▲
-└── listings and rankings choose other symbols: schedule and streams follow
+    schedule ─► due ─► left out? streamed? under way? ─► a task that polls ─► spool
+        ▲
+        └── listings and rankings choose other symbols: schedule and streams follow
+
+exchangeInfo is read each hour, and a minute after the last time wherever an answer shows that it is
+out of date.
 """
 
 from __future__ import annotations
@@ -67,6 +70,7 @@ class Rounds:
         self._evidence = evidence
         self._books: list[Depth] = []  # in the place of polls
         self._gaps: list[Gap] = []  # that shedding makes and ends
+        self._left_out: list[str] = []  # symbols that no limit leaves room for
         self.failed: deque[str] = deque(maxlen=100)
 
     async def begin(self, *, once: bool) -> float | None:
@@ -145,18 +149,27 @@ class Rounds:
         watched = self._market.watched
         chosen = sorted(self._chosen(), key=lambda symbol: symbol not in watched)  # newcomers last
         carried = capacity.carried(self._settings, chosen, self._client.budget.limit)
-        left_out = chosen[len(carried) :]
-        metrics.LEFT_OUT_SYMBOLS.set(len(left_out))
+        self._leave(chosen[len(carried) :])
         if set(carried) == set(watched):
             return False
         come = [symbol for symbol in carried if symbol not in watched]
         gone = [symbol for symbol in watched if symbol not in carried]
-        log.info("other symbols are watched", come=come, gone=gone, left_out=left_out)
+        log.info("other symbols are watched", come=come, gone=gone)
         for poll in self._polls:
             if poll.symbol in gone:
                 self._tell_over(poll)
         self._watch(carried)
         return True
+
+    def _leave(self, symbols: list[str]) -> None:
+        """Say once which symbols are wanted and left out."""
+        metrics.LEFT_OUT_SYMBOLS.set(len(symbols))
+        if symbols and symbols != self._left_out:
+            log.warning(
+                "no limit leaves room for these symbols", symbols=symbols,
+                remedy="TIDEMARK_SYMBOLS_TOP, longer TIDEMARK_*_EVERY_S, or TIDEMARK_STREAMS=on",
+            )  # fmt: skip
+        self._left_out = symbols
 
     def _watch(self, symbols: Sequence[str]) -> None:
         self._market.watched.replace(symbols)
