@@ -18,6 +18,7 @@ from cdc.tables import (
     HEARTBEAT,
     INSTRUMENTS,
     KLINES,
+    LISTINGS,
     MOVERS_24H,
     PRICES,
     TICKER_24H,
@@ -42,6 +43,7 @@ TIMINGS = (
 
 ROUTES: tuple[Route, ...] = (
     route(INSTRUMENTS, "instruments", ("venue",), ("symbol",)),
+    route(LISTINGS, "listings", ("venue",), ("symbol", "listed_at")),
     route(
         PRICES,
         "prices_by_day",

@@ -41,6 +41,19 @@ INSTRUMENTS = Source(
     ),
 )
 
+LISTINGS = Source(
+    "listings",
+    key=("venue", "symbol", "listed_at"),
+    fields=(
+        *_text("venue", "symbol"),
+        _key_time("listed_at"),
+        *_text("base_asset", "quote_asset"),
+        _time("delisted_at"),
+        _time("as_of"),
+        _INGESTED,
+    ),
+)
+
 PRICES = Source(
     "prices",
     key=("venue", "symbol", "observed_at"),

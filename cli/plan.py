@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ingest import schedule, sources
+from ingest import capacity, sources
 from ingest.binance.limits import DEFAULT_WEIGHT_LIMIT
 from ingest.exchange import choose
+from ingest.selection import Selection
 from ingest.settings import IngestSettings
 from simulator.settings import SimulatorSettings
 from watch.settings import WatchSettings
@@ -46,7 +47,8 @@ def read() -> Plan:
         metrics_ports["simulator metrics"] = simulator.simulator_metrics_port
         weight_limit = simulator.simulator_weight_limit
     if weight_limit:  # the simulator's may be lifted
-        schedule.check(schedule.plan(ingest), weight_limit, ingest.weight_share)
+        wanted = Selection(ingest.symbols, ingest.symbols_top)
+        capacity.check(ingest, wanted.foreseen(), weight_limit)
     sources.check(ingest, venue)
     served = {name: port for name, port in metrics_ports.items() if port}
     return Plan(venue=venue, ports=ports, metrics_ports=served)

@@ -100,6 +100,7 @@ def _way(seen: Snapshot) -> Table:
     table = Table.grid(padding=(0, 2))
     for part, text in (
         ("exchange", _exchange(seen)),
+        ("streams", _streams(seen)),
         ("slot", _slot(seen)),
         ("shedding", _shedding(seen)),
         ("connector", _connector(seen.connect)),
@@ -128,6 +129,22 @@ def _exchange(seen: Snapshot) -> str:
         said.append(f"last write {duration(age)} ago")
     if exchange.spool_bytes:
         said.append(f"{size(int(exchange.spool_bytes))} wait for PostgreSQL")
+    return " · ".join(said)
+
+
+def _streams(seen: Snapshot) -> str:
+    if isinstance(seen.exchange, Unread):
+        return "?"
+    streams = seen.exchange.streams
+    if streams is None:
+        return "off: all is polled (TIDEMARK_STREAMS)"
+    said = [f"{streams.live} of {streams.wanted} live", f"{streams.books} books in step"]
+    if streams.standing_in:
+        polls = [f"{count} of {name}" for name, count in sorted(streams.standing_in.items())]
+        said.append(f"POLLS STAND IN: {', '.join(polls)}")
+    if streams.away_since is not None:
+        age = max(0.0, (seen.at - streams.away_since).total_seconds())
+        said.append(f"away for {duration(age)}")
     return " · ".join(said)
 
 

@@ -27,6 +27,18 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     as_of: datetime
 
 
+class Listing(msgspec.Struct, frozen=True, kw_only=True):
+    """`listings`: what a symbol stands for from `listed_at` on, until `delisted_at` or the next."""
+
+    venue: str
+    symbol: str
+    listed_at: datetime
+    base_asset: str
+    quote_asset: str
+    delisted_at: datetime | None
+    as_of: datetime
+
+
 class Price(msgspec.Struct, frozen=True, kw_only=True):
     """`prices`."""
 

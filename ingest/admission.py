@@ -81,8 +81,9 @@ def refusal(row: msgspec.Struct, now: datetime) -> str | None:
         if amount is not None and not fits(amount):
             return f"{name} = {_short(amount)} does not fit into NUMERIC(38,18)"
     for name in shape.times:
-        if not OLDEST <= getattr(row, name) <= now + AHEAD:
-            return f"{name} = {getattr(row, name).isoformat()} is implausible"
+        time = getattr(row, name)
+        if time is not None and not OLDEST <= time <= now + AHEAD:
+            return f"{name} = {time.isoformat()} is implausible"
     return _level_refusal(row) if isinstance(row, Depth) else None
 
 

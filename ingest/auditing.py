@@ -57,6 +57,7 @@ class Audit:
         self, settings: IngestSettings, client: Client, market: Market, spare: Spare
     ) -> None:
         self._settings = settings
+        self._watched = market.watched
         self._store = StoreThread(Store(settings))
         self._ledger = Ledger(self._store.store, market.venue)
         self._judge = Judge(self._ledger)
@@ -91,7 +92,7 @@ class Audit:
 
     async def _certify(self) -> None:
         """Minutes that closed, then some of those whose trades were incomplete."""
-        symbols, since = self._settings.symbols, utc_now() - FRESH
+        symbols, since = self._watched.symbols, utc_now() - FRESH
         fresh = await self._call(
             partial(self._ledger.fresh_minutes, symbols, since, MINUTES_A_LOOK)
         )
@@ -114,13 +115,13 @@ class Audit:
 
     def _pieces(self, days: Sequence[date]) -> Iterator[Callable[[], None]]:
         """Candles first, then trades, the newest hours first."""
-        settings = self._settings
-        for interval in settings.kline_intervals:
-            for symbol in settings.symbols:
+        symbols = tuple(self._watched)  # they change while the walk goes on
+        for interval in self._settings.kline_intervals:
+            for symbol in symbols:
                 yield partial(self._look_at_candles, symbol, interval)
         settled = (utc_now() - LAG).replace(second=0, microsecond=0)  # whole minutes
         for since, until in hours(days, settled):
-            for symbol in settings.symbols:
+            for symbol in symbols:
                 yield partial(self._look_at_trades, symbol, since, until)
 
     def _look_at_trades(self, symbol: str, since: datetime, until: datetime) -> None:

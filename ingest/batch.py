@@ -15,6 +15,7 @@ from contracts.market import (
     Gap,
     Instrument,
     Kline,
+    Listing,
     Price,
     Rejected,
     Ticker24h,
@@ -45,6 +46,7 @@ class Batch(msgspec.Struct, kw_only=True):
     """
 
     instruments: list[Instrument] = []
+    listings: list[Listing] = []
     prices: list[Price] = []
     depth: list[Depth] = []
     trades: list[Trade] = []

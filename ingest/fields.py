@@ -25,3 +25,8 @@ def without_twins(names: tuple[str, ...]) -> tuple[str, ...]:
     if twins:
         raise ValueError(f"named twice: {', '.join(twins)}")
     return names
+
+
+def is_pattern(name: str) -> bool:
+    """Whether a name stands for several: `*` for any text, `?` for one letter."""
+    return "*" in name or "?" in name

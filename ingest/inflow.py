@@ -8,7 +8,7 @@ the rest of the market as often as a poll would bring them, for they are many.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Container
 from datetime import datetime
 from typing import Final
 
@@ -41,9 +41,9 @@ class Gathered(msgspec.Struct, frozen=True):
 class LastPrices:
     """The newest price of each symbol, and which of them are due."""
 
-    def __init__(self, watched: Collection[str], every_s: float) -> None:
+    def __init__(self, watched: Container[str], every_s: float) -> None:
         """Those that are not `watched` go on each `every_s` at most."""
-        self._watched = frozenset(watched)
+        self._watched = watched
         self._every_s = every_s
         self._newest: dict[str, Price] = {}
         self._due_s: dict[str, float] = {}
@@ -111,7 +111,7 @@ class Inflow:
         self._shedding = shedding
         self._trades = HeldTrades(market.tape)
         self._candles = LastCandles(market.candles)
-        self._watched = frozenset(watched)
+        self._watched = watched
         self._prices = LastPrices(watched, prices_every_s)
         self._rejected: list[Rejected] = []
         self.stale = False  # a symbol was named that exchangeInfo did not list
@@ -148,7 +148,7 @@ class Inflow:
             trades=trades,
             klines=self._candles.release(missed),
             prices=self._prices.release(now_s),
-            watched=self._watched,
+            watched=frozenset(self._watched),
             gaps=gaps,
             rejected=rejected,
         )

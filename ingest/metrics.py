@@ -58,6 +58,11 @@ POLLED_SYMBOLS = Gauge(f"{_NAME}_polled_symbols", "Watched symbols that are TRAD
 STREAM_MESSAGES = Counter(f"{_NAME}_stream_messages_total", "Events of streams, by kind", ("kind",))
 STREAM_CONNECTIONS = Gauge(f"{_NAME}_stream_connections", "Open connections of streams")
 STREAMS_LIVE = Gauge(f"{_NAME}_streams_live", "Streams that flow")
+STREAMS_WANTED = Gauge(f"{_NAME}_streams_wanted", "Streams that should flow")
+STREAMS_AWAY_SINCE = Gauge(
+    f"{_NAME}_streams_away_since_seconds",
+    "Since when a stream of a traded symbol has been away without a break, Unix time; 0 for none",
+)
 STREAM_ENDS = Counter(
     f"{_NAME}_stream_ends_total", "Connections that ended or will, by reason", ("reason",)
 )
@@ -73,4 +78,14 @@ STREAM_LATENCY = Histogram(
     f"{_NAME}_stream_latency_seconds",
     "From the event, by the exchange's clock, to its receipt",
     ("kind",),
+)
+
+BOOKS_LIVE = Gauge(f"{_NAME}_books_live", "Local order books that are in step with the exchange")
+BOOK_RESETS = Counter(f"{_NAME}_book_resets_total", "Local books given up, by reason", ("reason",))
+BOOK_SNAPSHOTS = Counter(
+    f"{_NAME}_book_snapshots_total", "Snapshots asked for local books, by outcome", ("outcome",)
+)
+WATCHED_SYMBOLS = Gauge(f"{_NAME}_watched_symbols", "Symbols that are watched in full")
+LEFT_OUT_SYMBOLS = Gauge(
+    f"{_NAME}_left_out_symbols", "Symbols that are wanted and that no limit leaves room for"
 )

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from decimal import Decimal
 
 import msgspec
 
-from contracts.market import Depth, Gap, Kline, Price
+from contracts.market import Depth, Gap, Kline, Price, Ticker24h
 from ingest import metrics
 from ingest.batch import Batch, MoversPoll
 from ingest.binance import endpoints, messages
@@ -24,6 +25,7 @@ from ingest.candles import Candles
 from ingest.catalogue import Catalogue
 from ingest.repair import TapeRepair
 from ingest.schedule import Poll
+from ingest.selection import Watchlist
 from ingest.settings import IngestSettings
 from ingest.shedding import Shedding
 from ingest.tape import Tape
@@ -38,6 +40,19 @@ class Market(msgspec.Struct, frozen=True):
     tape: Tape
     candles: Candles
     valuation: Valuation
+    watched: Watchlist = msgspec.field(default_factory=Watchlist)
+    traded: dict[str, Decimal] = {}  # symbol → turnover of 24 hours in its quote asset
+    signs: dict[str, datetime] = {}  # symbol → when it last was in the statistics of what is traded
+
+    def turnover(self) -> dict[str, Decimal]:
+        """Symbol → turnover of the last 24 hours in dollars, 0 where nobody can say."""
+        usd, quote_asset = self.valuation.usd, self.catalogue.quote_asset
+        return {symbol: amount * usd(quote_asset(symbol)) for symbol, amount in self.traded.items()}
+
+    def last_sign(self, symbol: str) -> datetime | None:
+        """When a symbol was last known to be traded; None where nobody knows."""
+        signs = (self.signs.get(symbol), self.tape.last_at(symbol))
+        return max((each for each in signs if each is not None), default=None)
 
 
 class Fetched(msgspec.Struct, frozen=True):
@@ -67,7 +82,9 @@ class Poller:
             "trades": self._trades,
             "klines": self._klines,
         }
-        self.stale = False  # an answer named a symbol that exchangeInfo did not list
+        self.stale = False  # an answer shows that exchangeInfo is out of date
+        self.informed = False  # exchangeInfo was read since somebody set this back
+        self._ranked: frozenset[str] = frozenset()  # symbols in the last 24 h statistics
 
     def wants(self, poll: Poll) -> bool:
         """Whether the poll makes sense now: a symbol that is halted or gone is left alone."""
@@ -81,18 +98,23 @@ class Poller:
         def read(body: bytes, _: Times) -> ExchangeInfo:
             return exchange_info(body, self._venue)
 
+        self.stale = False  # what shows up from now on may be newer than the answer
         answer = await self._client.fetch(endpoints.exchange_info(), read)
         info = answer.value
         self._client.set_clock(info.server_time, answer.times.received)
-        changes = self._market.catalogue.learn(info)
+        changes = self._market.catalogue.learn(info, self._market.last_sign)
         if info.weight_limit is not None:
             self._client.budget.limit = info.weight_limit
         metrics.WEIGHT_LIMIT.set(self._client.budget.limit)
-        watched = self._settings.symbols
+        watched = self._market.watched
         metrics.POLLED_SYMBOLS.set(sum(map(self._market.catalogue.is_trading, watched)))
-        self.stale = False
+        self.informed = True
+        self._market.tape.doubt(changes.anew)
         batch = Batch(
-            instruments=changes.instruments, events=changes.events, rejected=info.rejected
+            instruments=changes.instruments,
+            listings=changes.listings,
+            events=changes.events,
+            rejected=info.rejected,
         )
         return Fetched(batch, answer.size)
 
@@ -104,7 +126,7 @@ class Poller:
         rows = answer.value.rows
         self._market.valuation.learn(rows)
         self.stale = self.stale or any(row.symbol not in self._market.catalogue for row in rows)
-        watched = frozenset(self._settings.symbols)
+        watched = frozenset(self._market.watched)
         batch = Batch(prices=rows, watched=watched, rejected=answer.value.rejected)
         return Fetched(batch, answer.size)
 
@@ -112,6 +134,7 @@ class Poller:
         answer = await self._client.fetch(
             endpoints.ticker_24h(), lambda body, _: tickers(body, self._venue)
         )
+        self._remember(answer.value)
         settings = self._settings
         movers = MoversPoll(
             venue=self._venue,
@@ -122,11 +145,27 @@ class Poller:
         )
         batch = Batch(
             tickers=answer.value.rows,
-            watched=frozenset(settings.symbols),
+            watched=frozenset(self._market.watched),
             movers=movers,
             rejected=answer.value.rejected,
         )
         return Fetched(batch, answer.size)
+
+    def _remember(self, answer: Parsed[Ticker24h]) -> None:
+        """Keep the turnovers; an answer of other symbols than the last one's tells of a change.
+
+        It holds those that are TRADING, so that one which is listed, halted or gone shows. The
+        first one is held against exchangeInfo, with which it need not agree for ever.
+        """
+        self._market.traded.clear()
+        self._market.traded.update((row.symbol, row.quote_volume) for row in answer.rows)
+        self._market.signs.update((row.symbol, row.as_of) for row in answer.rows)
+        if answer.rejected:  # a symbol whose row is broken is not gone
+            return
+        catalogue = self._market.catalogue
+        before = self._ranked or set(filter(catalogue.is_trading, catalogue.listed()))
+        self._ranked = frozenset(self._market.traded)
+        self.stale |= before != self._ranked
 
     async def _depth(self, poll: Poll) -> Fetched:
         def read(body: bytes, times: Times) -> Parsed[Depth]:

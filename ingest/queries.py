@@ -12,6 +12,25 @@ SELECT venue, symbol, base_asset, quote_asset, status, tick_size, lot_size, min_
 FROM instruments WHERE venue = %(venue)s ORDER BY symbol
 """
 
+# pk_listings, one range: a few rows a symbol
+LISTINGS = """
+SELECT venue, symbol, listed_at, base_asset, quote_asset, delisted_at, as_of
+FROM listings WHERE venue = %(venue)s ORDER BY symbol, listed_at
+"""
+
+# pk_ticker_24h and, backwards in each recent partition, pk_trades: when each symbol was last traded
+LAST_SIGNS = """
+SELECT i.symbol, greatest(t.as_of, newest.traded_at) AS at
+FROM instruments AS i
+LEFT JOIN ticker_24h AS t USING (venue, symbol)
+LEFT JOIN LATERAL (
+    SELECT traded_at FROM trades AS r
+    WHERE r.venue = i.venue AND r.symbol = i.symbol AND r.traded_at >= %(since)s
+    ORDER BY r.traded_at DESC LIMIT 1
+) AS newest ON true
+WHERE i.venue = %(venue)s AND greatest(t.as_of, newest.traded_at) IS NOT NULL
+"""
+
 # pk_trades, backwards in each recent partition: ids rise with time
 LAST_TRADE_IDS = """
 SELECT i.symbol, newest.trade_id

@@ -64,7 +64,9 @@ class Readback:
         candles = CandleRepair(self._client, self._market.venue, spare)
         while True:
             for gap in await self._open_gaps():
-                if not self._shedding.under_way(gap) and self._may_ask(gap):
+                if self._is_of_another_listing(gap):
+                    await self._put(gap.symbol, Refilled(gaps=[of_another_listing(gap)]))
+                elif not self._shedding.under_way(gap) and self._may_ask(gap):
                     await self._work_on(gap, candles, spare)
             await asyncio.sleep(LOOK_S)
 
@@ -104,6 +106,11 @@ class Readback:
         del self._in_vain[place]
         return True
 
+    def _is_of_another_listing(self, gap: Gap) -> bool:
+        """Whether the ids that are missing were those of what the symbol stood for before."""
+        since = self._market.catalogue.listings.anew_since(gap.symbol)
+        return gap.stream == "trades" and since is not None and gap.detected_at < since
+
     def _may_ask(self, gap: Gap) -> bool:
         shed = self._shedding.sheds_stream(gap.stream)
         return not shed and self._market.catalogue.is_trading(gap.symbol)
@@ -142,6 +149,12 @@ def too_long(gap: Gap) -> Gap:
     metrics.GAPS.labels(gap.stream, "unprovable").inc()
     count = gap.last_missing - gap.first_missing + 1
     detail = f"{gap.detail}; {count} trades, more than TIDEMARK_READBACK_LIMIT"
+    return msgspec.structs.replace(gap, state="unprovable", detail=detail, as_of=utc_now())
+
+
+def of_another_listing(gap: Gap) -> Gap:
+    """The row of a gap whose ids may be those of another asset by now."""
+    detail = f"{gap.detail}; the symbol was listed anew before it was read back"
     return msgspec.structs.replace(gap, state="unprovable", detail=detail, as_of=utc_now())
 
 

@@ -92,6 +92,8 @@ def prepare(batch: Batch, now: datetime, sampling: Sampling | None = None) -> Pr
         return admitted
 
     rows["instruments"] = newest("instruments", admit("instruments", batch.instruments))
+    listings = floored(admit("listings", batch.listings), "listed_at")
+    rows["listings"] = newest("listings", listings)
     prices = floored(admit("prices", batch.prices), "observed_at")
     rows["prices"] = prices
     depth = floored(admit("depth", batch.depth), "observed_at")

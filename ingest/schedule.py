@@ -40,20 +40,20 @@ _PRIORITY = {
 }
 
 
-def plan(settings: IngestSettings) -> list[Poll]:
-    """All polls that the settings ask for."""
+def plan(settings: IngestSettings, symbols: Sequence[str]) -> list[Poll]:
+    """All polls that the settings ask for, exchangeInfo first, with `symbols` in full."""
     polls = [
         _poll(endpoints.exchange_info(), settings.exchange_info_every_s),
         _poll(endpoints.prices(), settings.prices_every_s),
         _poll(endpoints.ticker_24h(), settings.ticker_24h_every_s),
     ]
-    for symbol in settings.symbols:
+    for symbol in symbols:
         book = endpoints.depth(symbol, settings.depth_limit)
         tape = endpoints.trades(symbol, settings.trades_limit)
         polls.append(_poll(book, settings.depth_every_s, symbol))
         polls.append(_poll(tape, settings.trades_every_s, symbol))
     for interval in settings.kline_intervals:
-        for symbol in settings.symbols:
+        for symbol in symbols:
             candles = endpoints.klines(symbol, interval, limit=3)
             polls.append(_poll(candles, settings.klines_every_s, symbol, interval))
     return polls
@@ -85,7 +85,8 @@ def check(polls: Sequence[Poll], limit: int, share: float) -> None:
         raise ScheduleTooHeavy(
             f"the schedule needs {math.ceil(needed)} weight a minute, allowed are {allowed:.0f} "
             f"({share:.0%} of the exchange's {limit}):\n{arithmetic(polls)}\n"
-            "take fewer symbols (TIDEMARK_SYMBOLS) or longer intervals (TIDEMARK_*_EVERY_S)"
+            "take fewer symbols (TIDEMARK_SYMBOLS, of patterns TIDEMARK_SYMBOLS_TOP) or longer "
+            "intervals (TIDEMARK_*_EVERY_S)"
         )
 
 
@@ -108,13 +109,22 @@ class Schedule:
     def __init__(self, polls: Sequence[Poll], start_s: float) -> None:
         self._queue: list[tuple[float, int, Poll]] = []
         self._pushed = itertools.count()  # keeps heapq from comparing polls
+        self.follow(polls, start_s)
+
+    def follow(self, polls: Sequence[Poll], now_s: float) -> None:
+        """Have these polls from now on: those that were there keep their times, others begin."""
+        wanted = set(polls)
+        self._queue = [entry for entry in self._queue if entry[2] in wanted]
+        heapq.heapify(self._queue)
+        known = {poll for _, _, poll in self._queue}
         groups: dict[str, list[Poll]] = defaultdict(list)
         for poll in polls:
-            groups[poll.endpoint].append(poll)
+            if poll not in known:
+                groups[poll.endpoint].append(poll)
         for place, group in enumerate(groups.values()):
             slot_s = group[0].every_s / len(group)
             for number, poll in enumerate(group):
-                self._push(start_s + slot_s * (number + place / len(groups)), poll)
+                self._push(now_s + slot_s * (number + place / len(groups)), poll)
 
     def next_due_s(self) -> float:
         """When the next poll is due; infinity where there is none."""

@@ -12,28 +12,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
 
 import structlog
 
-from contracts.market import Gap, Rejected
-from ingest import metrics, schedule
+from contracts.market import Rejected
+from ingest import metrics
 from ingest.auditing import Audit
 from ingest.batch import Batch
 from ingest.binance.client import Client
-from ingest.binance.limits import utc_now
 from ingest.candles import Candles
 from ingest.catalogue import Catalogue
-from ingest.errors import BadRequest, Banned, ExchangeError, RegionRefused, StoreError
+from ingest.errors import StoreError
 from ingest.exchange import Exchange, choose
-from ingest.failing import Failing
 from ingest.inflow import Inflow
-from ingest.polling import Market, Poller
+from ingest.listings import Listings
+from ingest.polling import Market
 from ingest.readback import Readback
-from ingest.schedule import Poll, Schedule
+from ingest.rounds import Rounds
 from ingest.settings import IngestSettings
 from ingest.shedding import CAUSE, Shedding, last_known_ids, obeyed
-from ingest.silence import Silence
 from ingest.sources import Sources
 from ingest.spare import Spare
 from ingest.spool import Spool
@@ -50,8 +47,6 @@ log = structlog.get_logger(__name__)
 
 _TICK_S = 0.1  # how soon an end is noticed
 _FLUSH_S = 5.0  # for what still waits at the end
-_RETRY_S = 5.0  # between two tries of the first exchangeInfo
-_REFRESH_S = 60.0  # before exchangeInfo is read again where it seems out of date
 
 
 def run(settings: IngestSettings, shutdown: Shutdown, *, once: bool = False) -> Summary:
@@ -91,7 +86,7 @@ async def _until(
 
 
 class Service:
-    """One exchange, polled by its schedule."""
+    """One exchange, polled by its schedule, streamed where it is told to be."""
 
     def __init__(self, settings: IngestSettings, exchange: Exchange, store: Store) -> None:
         self._settings = settings
@@ -103,37 +98,29 @@ class Service:
         self._sources = Sources(settings, exchange, self._spool, lambda: self.shedding.level)
         self._writer = Writer(self._store, self._spool, self.shedding)
         self._evidence: list[Rejected] = []  # of bodies that could not be read
-        self._gaps: list[Gap] = []  # that shedding makes and ends
         self._client = Client(settings, exchange, quarantine=self._evidence.append)
-        self._running: set[Poll] = set()
-        self._failing = Failing()
-        self._failed: deque[str] = deque(maxlen=100)
-        self._streaming: Streaming  # from when the market is known on
-        self._silence = Silence(exchange.venue, self._client.bans, self._spool)
+        self._rounds: Rounds | None = None  # from when the database has said what it knows
+        self._failed: list[str] = []  # of the sources beside the exchange
 
     async def run(self, *, once: bool) -> None:
         """Load, check, then poll for ever (or once)."""
         metrics.VENUE.info({"venue": self._venue})
-        log.info("ingesting", venue=self._venue, symbols=len(self._settings.symbols))
+        log.info("ingesting", venue=self._venue, symbols=",".join(self._settings.symbols))
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._writer.run())
                 beside = tasks.create_task(self._sources.run(self._store, once=once))
                 market = await self._load()
-                poller = Poller(self._settings, self._client, market, self.shedding)
-                polls = schedule.plan(self._settings)
-                info, *rest = polls
-                if await self._first_look(poller, info, once=once):
-                    spare = self._check(market.catalogue, polls)
-                    if once:
-                        await self._one_round(poller, rest)
-                    else:
-                        self._keep_books(tasks, market, Spare(spare))
-                        self._streaming = self._streams(market, rest)
-                        tasks.create_task(self._streaming.run(poller, self._spool))
-                        await self._poll_for_ever(tasks, poller, polls)
+                rounds = self._rounds = Rounds(
+                    self._settings, self._client, market, self.shedding, self._spool, self._evidence
+                )
+                spare = await rounds.begin(once=once)
+                if spare is not None and once:
+                    await rounds.one()
+                elif spare is not None:
+                    await self._for_ever(tasks, rounds, market, spare)
                 self._failed += await beside
-                await self._hand_over_notes()
+                await rounds.hand_over()
                 await self._spool.close()
         except ExceptionGroup as group:  # one reason to end is enough to say
             raise group.exceptions[0] from group
@@ -142,7 +129,8 @@ class Service:
         """Write what waits, if that is quick; what is lost is asked for at the next start."""
         with contextlib.suppress(TimeoutError, StoreError):
             async with asyncio.timeout(_FLUSH_S):
-                await self._hand_over_notes()
+                if self._rounds is not None:
+                    await self._rounds.hand_over()
                 await self._spool.close()
                 await self._writer.run()
         self._store.close()
@@ -151,7 +139,8 @@ class Service:
     def summary(self) -> Summary:
         """What was done so far."""
         writer = self._writer
-        return Summary(self._venue, dict(writer.rows), writer.quarantined, list(self._failed))
+        failed = [*(self._rounds.failed if self._rounds else ()), *self._failed]
+        return Summary(self._venue, dict(writer.rows), writer.quarantined, failed)
 
     async def _load(self) -> Market:
         """What the database knows, so that polling goes on where it ended."""
@@ -165,12 +154,16 @@ class Service:
         newest = await call(lambda: store.last_trade_ids(venue))
         tape = Tape(last_known_ids(newest, gaps))
         self.shedding.resume(tape, gaps)
+        listings = Listings(await call(lambda: store.load_listings(venue)))
+        tape.doubt(listings.begun_anew())
+        known = await call(lambda: store.load_instruments(venue))
         return Market(
             venue=venue,
-            catalogue=Catalogue(venue, await call(lambda: store.load_instruments(venue))),
+            catalogue=Catalogue(venue, known, listings),
             tape=tape,
             candles=Candles(await call(lambda: store.last_closed_klines(venue, intervals))),
             valuation=valuation,
+            signs=await call(lambda: store.last_signs(venue)),
         )
 
     def _keep_books(self, tasks: asyncio.TaskGroup, market: Market, spare: Spare) -> None:
@@ -181,119 +174,14 @@ class Service:
         tasks.create_task(readback.run(spare))
         tasks.create_task(Audit(settings, client, market, spare).run())
 
-    def _streams(self, market: Market, polls: list[Poll]) -> Streaming:
-        settings = self._settings
-        inflow = Inflow(market, self.shedding, settings.symbols, settings.prices_every_s)
-        return Streaming(settings, self._exchange, self._client, inflow, polls)
-
-    async def _first_look(self, poller: Poller, info: Poll, *, once: bool) -> bool:
-        """Read exchangeInfo; without it nothing else makes sense."""
-        while not await self._poll(poller, info):
-            if once:
-                return False
-            await asyncio.sleep(_RETRY_S)
-        return True
-
-    def _check(self, catalogue: Catalogue, polls: list[Poll]) -> float:
-        """Whether symbols and schedule are possible at all on this exchange; weight left over."""
-        catalogue.require(self._settings.symbols)
-        limit, share = self._client.budget.limit, self._settings.weight_share
-        schedule.check(polls, limit, share)
-        needed = sum(schedule.weight_per_minute(polls).values())
-        log.info("the schedule fits", weight_a_minute=round(needed), limit=limit, share=share)
-        return limit * share - needed
-
-    async def _one_round(self, poller: Poller, polls: list[Poll]) -> None:
-        """Each poll, one after another: after a ban not even one more request is on its way."""
-        for poll in polls:
-            if poller.wants(poll) and not self._leaves_out(poll):
-                await self._poll(poller, poll)
-
-    async def _poll_for_ever(
-        self, tasks: asyncio.TaskGroup, poller: Poller, polls: list[Poll]
+    async def _for_ever(
+        self, tasks: asyncio.TaskGroup, rounds: Rounds, market: Market, spare_weight: float
     ) -> None:
-        clock = asyncio.get_running_loop().time
-        info, *rest = polls
-        due = Schedule(rest, clock())
-        refreshed_s = clock()
-        while True:
-            now = clock()
-            for poll in dict.fromkeys([*self._streaming.owed(), *due.due(now)]):
-                self._start(tasks, poller, poll)
-            if now - refreshed_s > (_REFRESH_S if poller.stale else info.every_s):
-                refreshed_s = now
-                self._start(tasks, poller, info)
-            await self._hand_over_notes()
-            await asyncio.sleep(min(max(due.next_due_s() - clock(), 0.0), _TICK_S))
-
-    def _start(self, tasks: asyncio.TaskGroup, poller: Poller, poll: Poll) -> None:
-        """Start a poll, unless its symbol rests or its last round is still under way."""
-        if not poller.wants(poll):
-            metrics.SKIPPED.labels("not trading").inc()
-            self._tell_over(poll)
-        elif self._leaves_out(poll):
-            metrics.SKIPPED.labels("shed").inc()
-            self._tell_over(poll)
-        elif poll in self._running:
-            metrics.SKIPPED.labels("still running").inc()
-        elif self._streaming.covers(poll):
-            metrics.SKIPPED.labels("streamed").inc()
-            self._tell_over(poll)
-        else:
-            self._streaming.asked(poll)
-            self._running.add(poll)
-            tasks.create_task(self._ask(poller, poll))
-
-    async def _ask(self, poller: Poller, poll: Poll) -> None:
-        well = False
-        try:
-            well = await self._poll(poller, poll)
-        finally:
-            self._running.discard(poll)
-            self._streaming.answered(poll, well=well)
-
-    def _leaves_out(self, poll: Poll) -> bool:
-        """Whether the watch wants the poll left out; what that begins or ends goes to `gaps`."""
-        if self.shedding.sheds(poll):
-            self._gaps += self.shedding.leave_out(poll, utc_now())
-            return True
-        self._gaps += self.shedding.polled_again(poll, utc_now())
-        return False
-
-    async def _poll(self, poller: Poller, poll: Poll) -> bool:
-        """One poll into the spool; False where the exchange did not give what was asked for."""
-        try:
-            fetched = await poller.poll(poll)
-        except ExchangeError as error:
-            self._failed.append(f"{poll.endpoint} {poll.symbol}".strip() + f": {error}")
-            if isinstance(error, Banned | RegionRefused):
-                await self._silence.began(error)
-            else:
-                poller.stale |= isinstance(error, BadRequest) or poll.endpoint == "exchangeInfo"
-                self._tell_failure(poll, error)
-            return False
-        self._tell_over(poll)
-        await self._spool.put(fetched.batch, fetched.size)
-        await self._silence.over()
-        return True
-
-    def _tell_failure(self, poll: Poll, error: ExchangeError) -> None:
-        """A line when a poll begins to fail, not each time that it fails again."""
-        tell = log.warning if self._failing.failed(poll) else log.debug
-        tell("a poll fails", endpoint=poll.endpoint, symbol=poll.symbol, reason=str(error))
-        self._show_failing(poll.endpoint)
-
-    def _tell_over(self, poll: Poll) -> None:
-        self._failing.over(poll)
-        self._show_failing(poll.endpoint)
-
-    def _show_failing(self, endpoint: str) -> None:
-        metrics.FAILING_POLLS.labels(endpoint).set(self._failing.count(endpoint))
-
-    async def _hand_over_notes(self) -> None:
-        """Bodies that could not be read go to quarantine, and gaps to their table, like rows."""
-        rejected, gaps = list(self._evidence), list(self._gaps)
-        if rejected or gaps:
-            size = sum(len(one.raw) for one in rejected)
-            await self._spool.put(Batch(rejected=rejected, gaps=gaps), size)
-            del self._evidence[: len(rejected)], self._gaps[: len(gaps)]
+        """Polls, streams beside them, and the repair of what both missed."""
+        self._keep_books(tasks, market, Spare(spare_weight))
+        settings = self._settings
+        inflow = Inflow(market, self.shedding, market.watched, settings.prices_every_s)
+        streaming = Streaming(settings, self._exchange, self._client, inflow, self.shedding)
+        streaming.follow(rounds.polls)
+        tasks.create_task(streaming.run(rounds.poller, self._spool))
+        await rounds.for_ever(tasks, streaming)

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from ingest.fields import Names, Seconds, without_twins
+from ingest.fields import Names, Seconds, is_pattern, without_twins
 from ingest.intervals import INTERVALS
 from ingest.sampling import Sampling
 from ingest.source_settings import SourceSettings
@@ -55,7 +55,13 @@ class IngestSettings(PostgresEndpoint, SourceSettings):
     binance_stream_hosts: Names = _DEFAULT_STREAM_HOSTS
     streams_a_connection: int = Field(default=200, ge=1, le=1024)
 
-    symbols: Names = _DEFAULT_SYMBOLS
+    symbols: Names = Field(
+        default=_DEFAULT_SYMBOLS, description="names, and patterns such as *USDT"
+    )
+    symbols_top: int = Field(
+        default=0, ge=0, le=1000, description="the most traded of what patterns match; 0: all"
+    )
+    symbols_top_every_s: Seconds = 3600
     kline_intervals: Names = ("1m",)
     prices_every_s: Seconds = 10
     ticker_24h_every_s: Seconds = 15
@@ -175,7 +181,7 @@ class IngestSettings(PostgresEndpoint, SourceSettings):
     @classmethod
     def _some_symbols(cls, symbols: tuple[str, ...]) -> tuple[str, ...]:
         if not symbols:
-            raise ValueError("name at least one symbol, e.g. BTCUSDT,ETHUSDT")
+            raise ValueError("name at least one symbol, e.g. BTCUSDT,ETHUSDT, or a pattern")
         return symbols
 
     @field_validator("kline_intervals")
@@ -192,6 +198,11 @@ class IngestSettings(PostgresEndpoint, SourceSettings):
             raise ValueError(
                 f"TIDEMARK_CONNECT_TIMEOUT_S={self.connect_timeout_s:g} is longer than "
                 f"TIDEMARK_REQUEST_TIMEOUT_S={self.request_timeout_s:g}"
+            )
+        if self.symbols_top and not any(map(is_pattern, self.symbols)):
+            raise ValueError(
+                "TIDEMARK_SYMBOLS_TOP chooses among what a pattern matches: name one in "
+                "TIDEMARK_SYMBOLS, e.g. *USDT"
             )
         if not self.movers_quotes:
             raise ValueError("TIDEMARK_MOVERS_QUOTES: name at least one quote asset, e.g. USDT")

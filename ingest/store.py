@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from contracts.market import Gap, Instrument, Price
+from contracts.market import Gap, Instrument, Listing, Price
 from contracts.naming import Role
 from ingest import queries, transactions
 from ingest.batch import BackfillProgress, Batch, Written
@@ -115,6 +115,15 @@ class Store:
     def load_instruments(self, venue: str) -> list[Instrument]:
         """What was ever listed, delisted symbols too."""
         return [Instrument(**row) for row in self.read(queries.INSTRUMENTS, venue=venue)]
+
+    def load_listings(self, venue: str) -> list[Listing]:
+        """Every listing of each symbol, the oldest first."""
+        return [Listing(**row) for row in self.read(queries.LISTINGS, venue=venue)]
+
+    def last_signs(self, venue: str, *, back: timedelta = RECENT) -> dict[str, datetime]:
+        """Symbol → when it was last known to be traded, by statistics or recent trades."""
+        rows = self.read(queries.LAST_SIGNS, venue=venue, since=datetime.now(UTC) - back)
+        return {row["symbol"]: row["at"] for row in rows}
 
     def last_trade_ids(self, venue: str, *, back: timedelta = RECENT) -> dict[str, int]:
         """Symbol → its newest trade's id, where it has one in the time `back` from now."""

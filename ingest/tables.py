@@ -57,6 +57,18 @@ instruments = _table(
     key=("venue", "symbol"),
 )
 
+listings = _table(
+    "listings",  # which asset a symbol stood for, and when (decision 0024)
+    *columns.texts("venue", "symbol"),
+    *columns.times("listed_at"),
+    *columns.texts("base_asset", "quote_asset"),
+    *columns.of(columns.Time, ("delisted_at",), nullable=True),
+    *columns.times("as_of"),
+    columns.now("ingested_at"),
+    columns.whole_ms("listed_at"),
+    key=("venue", "symbol", "listed_at"),
+)
+
 prices = _table(
     "prices",
     *columns.texts("venue", "symbol"),

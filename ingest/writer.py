@@ -121,6 +121,7 @@ def merged(batches: Sequence[Batch]) -> list[Batch]:
         last = result[-1]
         result[-1] = Batch(
             instruments=last.instruments + batch.instruments,
+            listings=last.listings + batch.listings,
             prices=last.prices + batch.prices,
             depth=last.depth + batch.depth,
             trades=last.trades + batch.trades,

@@ -74,7 +74,7 @@ class AggregateTape:
         """Aggregates before a minute."""
         month = minute // _MONTH
         whole = range(listing.listed // _MONTH, month)
-        known = sum(self._month(listing.symbol, each) for each in whole)
+        known = sum(self._month(listing, each) for each in whole)
         return known + int(_orders(listing, month * _MONTH, minute).sum())
 
     def from_id(
@@ -84,7 +84,7 @@ class AggregateTape:
         last_minute = min(now_us, listing.closed * MINUTE_US - 1) // MINUTE_US
         before = 0
         for month in range(listing.listed // _MONTH, last_minute // _MONTH + 1):
-            count = self._month(listing.symbol, month)
+            count = self._month(listing, month)
             if first_id < before + count:
                 start = month * _MONTH
                 ends = before + np.cumsum(_orders(listing, start, start + _MONTH))
@@ -130,9 +130,9 @@ class AggregateTape:
         found = grouped(run, first_id - skip)
         return found.part(skip, skip + limit) if skip < len(found.at_us) else None
 
-    def _count_month(self, symbol: str, month: int) -> int:
+    def _count_month(self, listing: Listing, month: int) -> int:
         start = month * _MONTH
-        ids = ids_before(self._market.listings[symbol], np.arange(start, start + _MONTH + 1))
+        ids = ids_before(listing, np.arange(start, start + _MONTH + 1))
         minutes_of = np.bincount(np.diff(ids))  # how many minutes have 0, 1, 2 … trades
         return int((minutes_of * orders_in(np.arange(len(minutes_of)))).sum())
 

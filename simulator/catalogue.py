@@ -32,12 +32,15 @@ _NEWCOMER_EVERY_DAYS = 12
 _DELISTED_FROM = datetime(2022, 5, 13, 3, tzinfo=UTC)
 _DELISTED_EVERY_DAYS = 47
 _HALTED_AT = datetime(2026, 6, 30, 11, 17, tzinfo=UTC)
-_NEVER = 1 << 40
+NEVER = 1 << 40
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Listing:
     """A symbol: its units, its life and how briskly it trades. Minutes count from the epoch.
+
+    Each is its own only equal, so that what is drawn for it is kept by it: a changed listing is
+    another one.
 
     A price is a whole number of ticks of 10^−price_decimals quote units, a quantity a whole number
     of lots of 10^−lot_decimals base units; their product is exact in 8 decimals.
@@ -92,21 +95,21 @@ def _pairs() -> list[tuple[str, str, int, int, str]]:
     """(base, quote, listed, closed, status after closing) of every pair."""
     opened = _minute(OPENED)
     majors = list(assets.MAJORS)
-    pairs = [(base, "USDT", opened, _NEVER, "BREAK") for base in majors]
-    pairs += [("ETH", "BTC", opened, _NEVER, "BREAK"), ("BNB", "BTC", opened, _NEVER, "BREAK")]
+    pairs = [(base, "USDT", opened, NEVER, "BREAK") for base in majors]
+    pairs += [("ETH", "BTC", opened, NEVER, "BREAK"), ("BNB", "BTC", opened, NEVER, "BREAK")]
     for place, base in enumerate([*assets.EXTREMES, *assets.OTHERS]):
         listed = opened + place * 5 * 1440 + place % 24 * 60
-        pairs.append((base, "USDT", listed, _NEVER, "BREAK"))
+        pairs.append((base, "USDT", listed, NEVER, "BREAK"))
         if place % 6 == 0 and base.isascii():
-            pairs.append((base, "BTC", listed, _NEVER, "BREAK"))
+            pairs.append((base, "BTC", listed, NEVER, "BREAK"))
         if place % 12 == 4:
-            pairs.append((base, "USDC", listed, _NEVER, "BREAK"))
-    pairs += [(base, "ETH", opened, _NEVER, "BREAK") for base in ("BNB", "XRP", "TRX", "LINK")]
-    pairs += [(base, "BTC", opened, _NEVER, "BREAK") for base in majors[2:] if base != "BNB"]
-    pairs += [(base, "USDC", opened, _NEVER, "BREAK") for base in majors]
-    pairs += [(base, "EUR", opened, _NEVER, "BREAK") for base in majors[:6]]
-    pairs += [(base, "TRY", opened, _NEVER, "BREAK") for base in [*majors[:8], "USDT"]]
-    pairs += [(base, "USDT", opened, _NEVER, "BREAK") for base in ("USDC", "FDUSD", "EUR")]
+            pairs.append((base, "USDC", listed, NEVER, "BREAK"))
+    pairs += [(base, "ETH", opened, NEVER, "BREAK") for base in ("BNB", "XRP", "TRX", "LINK")]
+    pairs += [(base, "BTC", opened, NEVER, "BREAK") for base in majors[2:] if base != "BNB"]
+    pairs += [(base, "USDC", opened, NEVER, "BREAK") for base in majors]
+    pairs += [(base, "EUR", opened, NEVER, "BREAK") for base in majors[:6]]
+    pairs += [(base, "TRY", opened, NEVER, "BREAK") for base in [*majors[:8], "USDT"]]
+    pairs += [(base, "USDT", opened, NEVER, "BREAK") for base in ("USDC", "FDUSD", "EUR")]
     for place, base in enumerate(assets.DELISTED):
         closed = _minute(_DELISTED_FROM) + place * _DELISTED_EVERY_DAYS * 1440
         pairs.append((base, "USDT", opened, closed, "BREAK"))
@@ -114,7 +117,7 @@ def _pairs() -> list[tuple[str, str, int, int, str]]:
     pairs += [(base, "USDT", opened, halted, "HALT") for base in assets.HALTED]
     for place, base in enumerate(assets.NEWCOMERS):
         listed = _minute(_NEWCOMERS_FROM) + place * _NEWCOMER_EVERY_DAYS * 1440 + 13 * 60
-        pairs.append((base, "USDT", listed, _NEVER, "BREAK"))
+        pairs.append((base, "USDT", listed, NEVER, "BREAK"))
     return pairs
 
 

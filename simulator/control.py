@@ -6,6 +6,7 @@ GET    /_simulator/sent?path=…                the latest answers of a path, as
 GET    /_simulator/faults                     POST a script adds its rules, DELETE takes all away
 POST   /_simulator/clock   {"offset_ms": …, "skew_ms": …}
 POST   /_simulator/limits  {"weight_limit": …}    forgets weights and bans too
+POST   /_simulator/listings  {"symbol": …, "status": …, "base": …}    see simulator.listings
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 from aiohttp import web
 
-from simulator import pages
+from simulator import listings, pages
 from simulator.errors import ScriptError
 from simulator.faults import Page, Script
 
@@ -72,6 +73,7 @@ class Control:
         app.router.add_delete("/_simulator/faults", self.clear_faults)
         app.router.add_post("/_simulator/clock", self.set_clock)
         app.router.add_post("/_simulator/limits", self.set_limits)
+        app.router.add_post("/_simulator/listings", self.set_listing)
 
     async def health(self, _: web.Request) -> web.Response:
         """What runs here, and that it runs."""
@@ -143,6 +145,17 @@ class Control:
         limits.limit = self._server.exchange.weight_limit = max(0, change.weight_limit)
         limits.reset()
         return web.json_response({"weight_limit": limits.limit})
+
+    async def set_listing(self, http: web.Request) -> web.Response:
+        """Halt, resume, delist or list a symbol, from the next minute on."""
+        change = await _decoded(http, listings.Change)
+        server = self._server
+        try:
+            listings.apply(server.exchange.market, change, server.clock.now_us())
+        except ScriptError as error:
+            raise web.HTTPBadRequest(text=f"{error}\n") from error
+        server.sockets.renew(change.symbol)
+        return web.json_response({})
 
 
 async def _decoded(http: web.Request, kind: type[Change]) -> Change:

@@ -105,6 +105,10 @@ class Hide(Action, frozen=True, tag="hide"):
     field: str | int = "id"
 
 
+class HoldBack(Action, frozen=True, tag="hold_back"):
+    """Send events of a stream after those that come next: frames out of order."""
+
+
 class HangUp(Action, frozen=True, tag="hang_up"):
     """Close a stream's connection after a while; `notice`: with a serverShutdown event before."""
 
@@ -128,7 +132,17 @@ class Header(Action, frozen=True, tag="header"):
 
 Corruption: TypeAlias = Replace | Rescale | Omit | Duplicate | Reverse | Hide
 AnyAction: TypeAlias = (
-    Limit | Page | Delay | Drop | Cut | Corruption | HangUp | Silence | WrongChecksum | Header
+    Limit
+    | Page
+    | Delay
+    | Drop
+    | Cut
+    | Corruption
+    | HoldBack
+    | HangUp
+    | Silence
+    | WrongChecksum
+    | Header
 )
 
 

@@ -39,7 +39,8 @@ class Market:
     def __init__(self, seed: int, trades_per_second: float = DEFAULT_TRADES_PER_SECOND) -> None:
         self.seed = seed
         self.trades_per_second = trades_per_second
-        self.listings = catalogue(seed, trades_per_second)
+        self.listings = dict(catalogue(seed, trades_per_second))
+        self.gone: dict[str, Listing] = {}  # by order of a test, see simulator.listings
         self._day = lru_cache(maxsize=_CACHED_DAYS)(self._draw_day)
         self._whole_day = lru_cache(maxsize=1_000_000)(self._merge_day)
         self._chunk = lru_cache(maxsize=_CACHED_CHUNKS)(self._draw_chunk)
@@ -60,7 +61,7 @@ class Market:
     def trade_count(self, listing: Listing, now_us: int) -> int:
         """Trades so far, so the id of the next one."""
         at_us = min(now_us, listing.closed * MINUTE_US - 1)
-        before, chunk = self._chunk(listing.symbol, self._chunk_at(listing, at_us))
+        before, chunk = self._chunk(listing, self._chunk_at(listing, at_us))
         if chunk is None:
             return before
         return before + int(chunk.at_us.searchsorted(at_us, side="right"))
@@ -68,13 +69,13 @@ class Market:
     def last(self, listing: Listing, now_us: int) -> Last:
         """The latest trade; LookupError in the first moments of a listing."""
         at_us = min(now_us, listing.closed * MINUTE_US - 1)
-        before, chunk = self._chunk(listing.symbol, self._chunk_at(listing, at_us))
+        before, chunk = self._chunk(listing, self._chunk_at(listing, at_us))
         row = -1 if chunk is None else int(chunk.at_us.searchsorted(at_us, side="right")) - 1
         if chunk is not None and row >= 0:
             return _row(chunk, row)
         if before == 0:
             raise LookupError(f"{listing.symbol} has not traded yet")
-        return self._trade(listing.symbol, before - 1)
+        return self._trade(listing, before - 1)
 
     def trades(self, listing: Listing, first_id: int, end_id: int) -> Trades | None:
         """Trades first_id … end_id − 1, which must have happened; None for an empty range."""
@@ -88,14 +89,14 @@ class Market:
         if len(chunks) > _FAR_CHUNKS:
             found = [trades.trades_between(self.seed, listing, first, last + 1)]
         else:
-            found = [self._chunk(listing.symbol, index)[1] for index in chunks]
+            found = [self._chunk(listing, index)[1] for index in chunks]
         run = trades.joined([part for part in found if part is not None])
         return run.part(first_id - run.first_id, end_id - run.first_id)
 
     def newest(self, listing: Listing, first_id: int, now_us: int) -> Trades | None:
         """Trades from first_id until now; cheap while they are as new as questions usually are."""
         at_us = min(now_us, listing.closed * MINUTE_US - 1)
-        before, chunk = self._chunk(listing.symbol, self._chunk_at(listing, at_us))
+        before, chunk = self._chunk(listing, self._chunk_at(listing, at_us))
         if chunk is None or first_id < before:
             return self.trades(listing, first_id, self.trade_count(listing, now_us))
         end = int(chunk.at_us.searchsorted(at_us, side="right"))
@@ -117,13 +118,13 @@ class Market:
 
     def daily(self, listing: Listing, day: int) -> Candles:
         """One candle of a whole day that is over."""
-        return self._whole_day(listing.symbol, day)
+        return self._whole_day(listing, day)
 
     def forming(self, listing: Listing, now_us: int) -> Candles:
         """The candle of the current minute from its trades so far."""
         minute = now_us // MINUTE_US
         # a minute lies within one chunk
-        before, chunk = self._chunk(listing.symbol, self._chunk_at(listing, now_us))
+        before, chunk = self._chunk(listing, self._chunk_at(listing, now_us))
         start = end = 0
         if chunk is not None:
             start = int(chunk.at_us.searchsorted(minute * MINUTE_US))
@@ -135,35 +136,33 @@ class Market:
 
     def price_before(self, listing: Listing, minute: int) -> int:
         """Ticks of the last trade before a minute, the first price of all where there was none."""
-        day = self._day(listing.symbol, (minute - 1) // DAY)
+        day = self._day(listing, (minute - 1) // DAY)
         return int(day.close[(minute - 1) % DAY])
 
     def _days(self, listing: Listing, start: int, end: int) -> Candles:
         parts = []
         for day in range(start // DAY, (end - 1) // DAY + 1):
-            block = self._day(listing.symbol, day)
+            block = self._day(listing, day)
             parts.append(block.part(max(start - day * DAY, 0), min(end - day * DAY, DAY)))
         return candles.joined(parts)
 
     # drawing
 
-    def _draw_day(self, symbol: str, day: int) -> Candles:
-        return candles.minute_candles(self.seed, self.listings[symbol], day * DAY, (day + 1) * DAY)
+    def _draw_day(self, listing: Listing, day: int) -> Candles:
+        return candles.minute_candles(self.seed, listing, day * DAY, (day + 1) * DAY)
 
-    def _merge_day(self, symbol: str, day: int) -> Candles:
-        minutes = self._draw_day(symbol, day)  # past the cache of days: years come by here
+    def _merge_day(self, listing: Listing, day: int) -> Candles:
+        minutes = self._draw_day(listing, day)  # past the cache of days: years come by here
         return candles.merged(minutes, np.array([0]))
 
-    def _draw_chunk(self, symbol: str, index: int) -> tuple[int, Trades | None]:
+    def _draw_chunk(self, listing: Listing, index: int) -> tuple[int, Trades | None]:
         """(trades before the chunk, its trades)."""
-        listing = self.listings[symbol]
         width = self._width(listing)
         start = index * width
         before = int(fills.ids_before(listing, np.array([start]))[0])
         return before, trades.trades_between(self.seed, listing, start, start + width)
 
-    def _draw_trade(self, symbol: str, trade_id: int) -> Last:
-        listing = self.listings[symbol]
+    def _draw_trade(self, listing: Listing, trade_id: int) -> Last:
         run = self.trades(listing, trade_id, trade_id + 1)
         if run is None:
             raise AssertionError("a trade that happened is drawn")

@@ -70,7 +70,7 @@ class RollingWindow:
         minute = now_us // MINUTE_US
         if minute - DAY >= listing.closed:
             return _dead(last, (listing.closed + DAY) * MINUTE_US)
-        closed = self._closed_minutes(listing.symbol, minute)
+        closed = self._closed_minutes(listing, minute)
         opened = high = low = lots = quote = trades = 0  # of the current minute
         if last.trade_id >= closed.end_id:
             row = self._market.forming(listing, now_us)
@@ -97,12 +97,11 @@ class RollingWindow:
 
     def warm(self, listing: Listing, minute: int) -> None:
         """Make the sums that the first question of a minute will need."""
-        self._closed_minutes(listing.symbol, minute)
+        self._closed_minutes(listing, minute)
 
-    def _sum(self, symbol: str, minute: int) -> _Closed:
-        listing = self._market.listings[symbol]
+    def _sum(self, listing: Listing, minute: int) -> _Closed:
         hour = minute // _HOUR
-        window = self._window(symbol, hour)
+        window = self._window(listing, hour)
         first = _window_start(hour)
         start = max(minute - DAY, listing.listed)
         total = candles.merged(window.part(start - first, minute - first), np.array([0]))
@@ -118,11 +117,10 @@ class RollingWindow:
             previous_close=int(window.close[start - 1 - first]),
         )
 
-    def _draw_window(self, symbol: str, hour: int) -> Candles:
+    def _draw_window(self, listing: Listing, hour: int) -> Candles:
         """The minutes that the windows of one hour are made of, and one before them."""
         start, end = _window_start(hour), (hour + 1) * _HOUR
-        market = self._market
-        return candles.minute_candles(market.seed, market.listings[symbol], start, end)
+        return candles.minute_candles(self._market.seed, listing, start, end)
 
 
 def _window_start(hour: int) -> int:

@@ -26,6 +26,7 @@ from simulator.faults import (
     HangUp,
     Header,
     Hide,
+    HoldBack,
     Limit,
     Page,
     Reverse,
@@ -60,6 +61,7 @@ class Connection:
         self._socket = web.WebSocketResponse(autoping=False, compress=False)
         self._unit_us = 1 if http.query.get("timeUnit", "").upper() == "MICROSECOND" else 1000
         self._subscriptions = Subscriptions(server.exchange, combined=http.path == "/stream")
+        self._held: dict[str, list[str]] = {}  # events of a stream that go out after the next ones
         self._arrivals: deque[float] = deque(maxlen=_MESSAGES_A_SECOND + 1)
         self._began_s = self._ponged_s = self._pinged_s = time.monotonic()
 
@@ -90,6 +92,10 @@ class Connection:
             event = f'{{"e":"serverShutdown","E":{self._server.clock.now_us() // self._unit_us}}}'
             await self._socket.send_str(self._subscriptions.wrapped("!serverShutdown", event))
             await self._socket.close()
+
+    def renew(self, symbol: str) -> None:
+        """The symbol's listing has changed."""
+        self._subscriptions.renew(symbol, self._moment())
 
     # speaking
 
@@ -132,11 +138,14 @@ class Connection:
                     events = events[::-1]
                 case Hide():
                     events = [event for event in events if not _hidden(event, rule.action)]
+                case HoldBack():
+                    self._held.setdefault(name, []).extend(events)
+                    return []
                 case Limit() | Page() | Cut() | Silence() | WrongChecksum() | Header():
                     pass  # these are for requests, for whole connections and for files
                 case change:
                     events = [corrupted(event, change) for event in events]
-        return events
+        return [*events, *self._held.pop(name, [])]
 
     async def _ping(self) -> None:
         now_s = time.monotonic()
@@ -193,6 +202,11 @@ class Sockets:
 
     def __len__(self) -> int:
         return len(self._open)
+
+    def renew(self, symbol: str) -> None:
+        """Streams of the symbol go by its listing as it is now."""
+        for connection in self._open:
+            connection.renew(symbol)
 
     async def _accept(self, http: web.Request) -> web.StreamResponse:
         rules = self._server.script.meet(http.path, None, self._server.now_s())

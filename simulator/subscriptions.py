@@ -37,6 +37,12 @@ class Subscriptions:
             self._streams[name] = stream(self._exchange, name, moment)
             self._due_us[name] = 0
 
+    def renew(self, symbol: str, moment: Moment) -> None:
+        """Take the streams of a symbol up anew; of one that is gone they stay, and are silent."""
+        for name in self._streams:
+            if name.partition("@")[0].upper() == symbol:
+                self._streams[name] = stream(self._exchange, name, moment)
+
     def news(self, moment: Moment) -> Iterator[tuple[str, str, list[str]]]:
         """(stream, symbol, events) of each stream that has something to say now."""
         for name, source in list(self._streams.items()):

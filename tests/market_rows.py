@@ -13,6 +13,7 @@ from contracts.market import (
     Gap,
     Instrument,
     Kline,
+    Listing,
     Price,
     Ticker24h,
     Trade,
@@ -35,6 +36,21 @@ def instrument(symbol: str = SYMBOL, **changes: Any) -> Instrument:
             "tick_size": Decimal("0.01"),
             "lot_size": Decimal("0.00001"),
             "min_notional": Decimal(5),
+            "as_of": NOON,
+            **changes,
+        }
+    )
+
+
+def listing(symbol: str = SYMBOL, **changes: Any) -> Listing:
+    return Listing(
+        **{
+            "venue": VENUE,
+            "symbol": symbol,
+            "listed_at": NOON,
+            "base_asset": symbol.removesuffix("USDT"),
+            "quote_asset": "USDT",
+            "delisted_at": None,
             "as_of": NOON,
             **changes,
         }

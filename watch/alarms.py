@@ -73,6 +73,7 @@ ALARMS = (
     Alarm(name="quarantine", severity="warning", clear_after_s=60),
     Alarm(name="exchange_ban", severity="warning"),
     Alarm(name="exchange_failing", severity="warning", raise_after_s=10),
+    Alarm(name="streams_away", severity="warning"),
     Alarm(name="webhook_failing", severity="warning"),
 )
 

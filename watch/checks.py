@@ -178,6 +178,7 @@ class ExchangeCheck:
     def __init__(self, settings: WatchSettings, announcer: Announcer) -> None:
         self.period_s = settings.watch_period_s
         self._port = settings.ingest_metrics_port
+        self._patience_s = settings.watch_streams_away_s
         self._announcer = announcer
 
     def look(self, now: datetime) -> None:
@@ -187,6 +188,8 @@ class ExchangeCheck:
         text = f"the exchange answered {exchange.ban_status}; silent until {exchange.banned_until}"
         self._announcer.look("exchange_ban", text if exchange.banned(now) else None, now)
         self._announcer.look("exchange_failing", failing_complaint(exchange.failing), now)
+        away = streams_complaint(exchange.streams, now, self._patience_s)
+        self._announcer.look("streams_away", away, now)
 
 
 def failing_complaint(failing: Mapping[str, int]) -> str | None:
@@ -196,6 +199,22 @@ def failing_complaint(failing: Mapping[str, int]) -> str | None:
         return None
     polls = "1 poll fails" if count == 1 else f"{count} polls fail"
     return f"{polls} again and again: {', '.join(sorted(failing))}"
+
+
+def streams_complaint(
+    streams: probes.Streams | None, now: datetime, patience_s: float
+) -> str | None:
+    """Which streams have been away for longer than `patience_s`; None where none has."""
+    if streams is None or streams.away_since is None:
+        return None
+    away_s = (now - streams.away_since).total_seconds()
+    if away_s < patience_s:
+        return None
+    polls = ", ".join(f"{count} of {name}" for name, count in sorted(streams.standing_in.items()))
+    return (
+        f"{streams.wanted - streams.live} of {streams.wanted} streams do not flow, some for "
+        f"{away_s / 60:.0f} min; polls stand in: {polls or 'none'}"
+    )
 
 
 class SinkCheck:

@@ -11,6 +11,7 @@ from watch.checks import (
     halted_complaint,
     slot_complaint,
     stopped_complaint,
+    streams_complaint,
 )
 from watch.flow import letters_complaint
 from watch.settings import WatchSettings
@@ -47,6 +48,7 @@ PART_OF = {
     "ingest_silent": "exchange",
     "exchange_ban": "exchange",
     "exchange_failing": "exchange",
+    "streams_away": "streams",
 }
 
 
@@ -54,6 +56,7 @@ def findings(seen: Snapshot, settings: WatchSettings) -> list[Finding]:
     """Everything unhealthy, the source of the way first; empty where all is well."""
     now = [
         *_exchange(seen),
+        *_streams(seen, settings),
         *_postgres(seen, settings),
         *_connect(seen),
         *_kafka(seen),
@@ -83,6 +86,15 @@ def _exchange(seen: Snapshot) -> Iterator[Finding]:
             complaint,
             "`tidemark logs ingest`; docs/runbook.md, chapter exchange_failing",
         )
+
+
+def _streams(seen: Snapshot, settings: WatchSettings) -> Iterator[Finding]:
+    if isinstance(seen.exchange, Unread):
+        return
+    if complaint := streams_complaint(
+        seen.exchange.streams, seen.at, settings.watch_streams_away_s
+    ):
+        yield Finding("streams", complaint, "docs/runbook.md, chapter streams_away")
 
 
 def _postgres(seen: Snapshot, settings: WatchSettings) -> Iterator[Finding]:

@@ -51,11 +51,27 @@ class Flow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Streams:
+    """What ingest says of the exchange's streams: `live` of `wanted` flow, and `books` in step.
+
+    `standing_in`: polls in the place of a stream or of a book, by endpoint; only what is above 0.
+    `away_since`: since when a stream of a traded symbol has been away without a break.
+    """
+
+    wanted: int
+    live: int
+    books: int
+    standing_in: dict[str, int]
+    away_since: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Exchange:
     """What ingest says of the exchange; None where it does not say.
 
     `banned_until` may lie in the past; `ban_status`: the answer that demanded it, 0 for none.
     `failing`: polls that fail again and again, by endpoint; only what is above 0.
+    `streams`: None where all is polled.
     """
 
     venue: str | None
@@ -66,6 +82,7 @@ class Exchange:
     last_write: datetime | None
     spool_bytes: float | None
     failing: dict[str, int]
+    streams: Streams | None = None
 
     def banned(self, now: datetime) -> bool:
         return self.banned_until is not None and self.banned_until > now
@@ -192,6 +209,15 @@ def exchange_of(exposition: str) -> Exchange:
 
     venue = samples.get("tidemark_ingest_venue_info")
     failing = _by_label(exposition, "tidemark_ingest_failing_polls", "endpoint")
+    standing_in = _by_label(exposition, "tidemark_ingest_stream_fallback_polls", "endpoint")
+    wanted = int(value("streams_wanted") or 0)
+    streams = Streams(
+        wanted=wanted,
+        live=int(value("streams_live") or 0),
+        books=int(value("books_live") or 0),
+        standing_in={endpoint: int(polls) for endpoint, polls in standing_in.items() if polls},
+        away_since=moment("streams_away_since_seconds"),
+    )
     return Exchange(
         venue=None if venue is None else venue.labels.get("venue"),
         banned_until=moment("ban_until_seconds"),
@@ -201,6 +227,7 @@ def exchange_of(exposition: str) -> Exchange:
         last_write=moment("last_write_seconds"),
         spool_bytes=value("spool_bytes"),
         failing={endpoint: int(polls) for endpoint, polls in failing.items() if polls},
+        streams=streams if wanted else None,
     )
 
 

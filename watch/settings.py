@@ -67,6 +67,9 @@ class WatchSettings(CdcSettings):
     watch_sink_silent_s: float = Field(
         default=15, ge=0, description="A sink that does not answer for so long is an alarm"
     )
+    watch_streams_away_s: float = Field(
+        default=300, ge=0, description="A stream of the exchange that is away for so long"
+    )
     watch_webhook_file: Path | None = Field(
         default=None,
         description="File with the URL that alarms are posted to; default <secrets>/webhook.url",

@@ -6,6 +6,7 @@ when it breaks is less, and a reader that lags holds up less.
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Sequence
 from typing import Final
@@ -26,9 +27,16 @@ def kline_stream(symbol: str, interval: str) -> str:
     return f"{symbol.lower()}@kline_{interval}"
 
 
+def book_streams(symbol: str) -> tuple[str, str]:
+    """Changes of the book each second, and its best levels whenever they change."""
+    return f"{symbol.lower()}@depth", f"{symbol.lower()}@bookTicker"
+
+
 def stream_of(poll: Poll) -> str | None:
     """The stream that tells what the poll asks for; None where there is none that we read."""
     match poll.endpoint:
+        case "depth":
+            return book_streams(poll.symbol)[0]
         case "trades":
             return trade_stream(poll.symbol)
         case "klines":
@@ -38,12 +46,24 @@ def stream_of(poll: Poll) -> str | None:
     return None
 
 
-def allot(streams: Sequence[str], most: int) -> list[tuple[str, ...]]:
+def streams_of(poll: Poll) -> tuple[str, ...]:
+    """Every stream that is subscribed in the place of a poll; `stream_of` is the first of them."""
+    if poll.endpoint == "depth":
+        return book_streams(poll.symbol)
+    stream = stream_of(poll)
+    return () if stream is None else (stream,)
+
+
+def allot(
+    streams: Sequence[str], most: int, current: Sequence[Sequence[str]] = ()
+) -> list[tuple[str, ...]]:
     """The streams, each once, on as few connections of at most `most` as possible, evenly.
 
-    ScheduleTooHeavy where that would be more than CONNECTIONS_LIMIT connections.
+    One that has a place in `current` keeps it, so that it is not cut when others come or go; places
+    that are left empty stay, for the next. ScheduleTooHeavy where that would be more than
+    CONNECTIONS_LIMIT connections.
     """
-    wanted = list(dict.fromkeys(streams))
+    wanted = dict.fromkeys(streams)
     count = math.ceil(len(wanted) / min(most, STREAMS_LIMIT))
     if count > CONNECTIONS_LIMIT:
         raise ScheduleTooHeavy(
@@ -51,5 +71,14 @@ def allot(streams: Sequence[str], most: int) -> list[tuple[str, ...]]:
             f"{CONNECTIONS_LIMIT}: take fewer symbols (TIDEMARK_SYMBOLS) or intervals "
             "(TIDEMARK_KLINE_INTERVALS)"
         )
-    # dealt like cards, so that each connection has of every kind and the busy ones are spread
-    return [tuple(wanted[place::count]) for place in range(count)]
+    places = [[each for each in kept if each in wanted] for kept in current]
+    places += [[] for _ in range(count - len(places))]
+    known = {each for kept in places for each in kept}
+    emptiest = [(len(kept), place) for place, kept in enumerate(places)]
+    heapq.heapify(emptiest)
+    for stream in wanted:
+        if stream not in known:  # so each connection has of every kind, and busy ones are spread
+            size, place = emptiest[0]
+            places[place].append(stream)
+            heapq.heapreplace(emptiest, (size + 1, place))
+    return [tuple(each) for each in places]

@@ -129,8 +129,10 @@ class Client:
         """The time on the exchange."""
         return utc_now() + self._clock_offset
 
-    async def fetch(self, request: Request, read: Read[Value]) -> Answer[Value]:
-        """The answer to a request, read by `read`.
+    async def fetch(
+        self, request: Request, read: Read[Value], *, patient: bool = False
+    ) -> Answer[Value]:
+        """The answer to a request, read by `read`; a `patient` one leaves others their weight.
 
         Raises Banned, RegionRefused and BadRequest at once; Unreachable and BadAnswer after
         `settings.attempts` tries.
@@ -144,10 +146,10 @@ class Client:
             before_sleep=_log_retry,
             reraise=True,
         )
-        return await retrying(self._once, request, read)
+        return await retrying(self._once, request, read, patient)
 
-    async def _once(self, request: Request, read: Read[Value]) -> Answer[Value]:
-        await self._booked(request.weight)
+    async def _once(self, request: Request, read: Read[Value], patient: bool) -> Answer[Value]:
+        await self._booked(request.weight, patient)
         used = None
         try:
             self._keep_silence()
@@ -167,12 +169,12 @@ class Client:
             raise
         return Answer(value, times, len(body))
 
-    async def _booked(self, weight: int) -> None:
+    async def _booked(self, weight: int, patient: bool) -> None:
         """Wait until the budget carries the weight."""
         self._keep_silence()
         while True:
             try:
-                return self.budget.take(weight)
+                return self.budget.take(weight, patient=patient)
             except WeightExhausted as error:
                 await asyncio.sleep(error.wait_s + 0.05)
 

@@ -8,6 +8,9 @@ One socket carries the allotment. Before the exchange ends it after 24 hours, or
 serverShutdown, a second one is opened; when that is live, both run for `overlap_s`, so that nothing
 falls between them, and then the older is closed. There are never more than the two.
 
+Which streams the allotment has may change at any time (`follow`): what is no longer wanted is
+unsubscribed, what is new subscribed, on the sockets that are there. Without streams there is none.
+
 - The exchange pings every 20 s, so a socket from which nothing at all is heard for `silent_s` is
   half-open, however quiet its streams are: it is closed, and another is opened at once. From
   `doubt_s` on its streams no longer count as flowing.
@@ -23,11 +26,25 @@ Source: Binance's "WebSocket Streams" documents of August 2026.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal
 
 import msgspec
 
+from ingest.binance.dialogue import (
+    Action,
+    Answered,
+    Close,
+    Ended,
+    Event,
+    Heard,
+    Open,
+    Opened,
+    Parting,
+    Subscribe,
+    Unsubscribe,
+)
 from ingest.binance.pace import Pace
 
 ATTEMPTS: Final = 150  # half of what the exchange allows an address: others may share it
@@ -51,72 +68,13 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     streams_a_message: int = 100
 
 
-class Opened(msgspec.Struct, frozen=True):
-    """The handshake is done."""
-
-    socket: int
-
-
-class Heard(msgspec.Struct, frozen=True):
-    """A frame of any kind came, a ping included."""
-
-    socket: int
-
-
-class Answered(msgspec.Struct, frozen=True):
-    """The exchange answered our message; `refusal` is "" where it accepted it."""
-
-    socket: int
-    message: int
-    refusal: str = ""
-
-
-class Parting(msgspec.Struct, frozen=True):
-    """The exchange said serverShutdown."""
-
-    socket: int
-
-
-class Ended(msgspec.Struct, frozen=True):
-    """The socket did not open, or is closed, and not by us; none is to be opened for `wait_s`."""
-
-    socket: int
-    wait_s: float = 0.0
-
-
-Event: TypeAlias = Opened | Heard | Answered | Parting | Ended
-
-
-class Open(msgspec.Struct, frozen=True):
-    """Open a socket; Opened or Ended is to follow."""
-
-    socket: int
-
-
-class Subscribe(msgspec.Struct, frozen=True):
-    """Send a SUBSCRIBE with this id; Answered is to follow."""
-
-    socket: int
-    message: int
-    streams: tuple[str, ...]
-
-
-class Close(msgspec.Struct, frozen=True):
-    """Close a socket and forget it; nothing is to follow."""
-
-    socket: int
-    reason: str
-
-
-Action: TypeAlias = Open | Subscribe | Close
-
-
 class _Socket(msgspec.Struct, kw_only=True):
     number: int
     began_s: float
     heard_s: float
-    unsent: list[tuple[str, ...]]
-    unanswered: dict[int, float] = {}  # message → when it was sent
+    asked: set[str] = set()  # streams that were subscribed, whether that is answered or not
+    carried: set[str] = set()  # and those of which it is
+    unanswered: dict[int, tuple[float, tuple[str, ...]]] = {}  # message → sent when, to subscribe
     state: Literal["opening", "subscribing", "live"] = "opening"
     message_at_s: float = 0.0  # not before
     live_s: float = 0.0
@@ -130,7 +88,7 @@ class Connection:
     def __init__(
         self, streams: Sequence[str], attempts: Pace, draw: Callable[[], float], rules: Rules
     ) -> None:
-        self.streams = tuple(streams)
+        self.follow(streams)
         self._attempts = attempts
         self._draw = draw
         self._rules = rules
@@ -141,12 +99,24 @@ class Connection:
         self._failures = 0
         self._numbers = 0
 
+    def follow(self, streams: Sequence[str]) -> None:
+        """Carry these streams from now on; what that takes is said by the next ticks."""
+        self.streams = tuple(streams)
+        self._wanted = frozenset(streams)
+
     def flowing(self, now_s: float) -> bool:
-        """Whether a live socket carries the streams, as far as anybody can know."""
+        """Whether a live socket carries streams, as far as anybody can know."""
+        return any(self._is_well(socket, now_s) for socket in self._sockets())
+
+    def carries(self, stream: str, now_s: float) -> bool:
+        """Whether this very stream flows: its subscription is answered on such a socket."""
         return any(
-            socket.state == "live" and now_s - socket.heard_s < self._rules.doubt_s
-            for socket in self._sockets()
+            stream in socket.carried and self._is_well(socket, now_s) for socket in self._sockets()
         )
+
+    def silent_s(self, now_s: float) -> float:
+        """For how long nothing has been heard of it."""
+        return now_s - max((socket.heard_s for socket in self._sockets()), default=-math.inf)
 
     def on(self, event: Event, now_s: float) -> list[Action]:
         """Take an event; events of sockets that are gone are ignored."""
@@ -166,7 +136,8 @@ class Connection:
             case Answered(message=message, refusal=refusal):
                 if refusal:
                     return [self._close(socket, f"refused: {refusal}", now_s), *self.tick(now_s)]
-                socket.unanswered.pop(message, None)
+                _, streams = socket.unanswered.pop(message, (0.0, ()))
+                socket.carried |= socket.asked.intersection(streams)
             case Parting() if not socket.parting:
                 socket.parting = True
                 self._wait(now_s, 0.0 if self._was_stable(socket, now_s) else self._backoff())
@@ -183,6 +154,9 @@ class Connection:
     def _attend(self, socket: _Socket, now_s: float) -> Iterator[Action]:
         """Look after one socket."""
         rules = self._rules
+        if not self.streams:
+            yield self._close(socket, "not needed", now_s)
+            return
         if socket.state == "opening":
             if now_s - socket.began_s >= rules.open_within_s:
                 yield self._close(socket, "no handshake", now_s)
@@ -190,16 +164,31 @@ class Connection:
         if now_s - socket.heard_s >= rules.silent_s:
             yield self._close(socket, "silent", now_s)
             self._open_at_s = now_s  # the silence was wait enough
-        elif any(now_s - at_s >= rules.answer_within_s for at_s in socket.unanswered.values()):
+        elif any(now_s - at_s >= rules.answer_within_s for at_s, _ in socket.unanswered.values()):
             yield self._close(socket, "no answer", now_s)
-        elif socket.unsent:
+        elif socket.asked != self._wanted:
             if now_s >= socket.message_at_s:
                 socket.message_at_s = now_s + rules.message_every_s
-                self._numbers += 1
-                socket.unanswered[self._numbers] = now_s
-                yield Subscribe(socket.number, self._numbers, socket.unsent.pop(0))
+                yield self._say(socket, now_s)
         elif socket.state == "subscribing" and not socket.unanswered:
             socket.state, socket.live_s = "live", now_s
+
+    def _say(self, socket: _Socket, now_s: float) -> Subscribe | Unsubscribe:
+        """The next message; what is not wanted goes first, for the exchange counts streams."""
+        self._numbers += 1
+        size = self._rules.streams_a_message
+        if gone := tuple(sorted(socket.asked - self._wanted)[:size]):
+            socket.asked.difference_update(gone)
+            socket.carried.difference_update(gone)
+            socket.unanswered[self._numbers] = now_s, ()
+            return Unsubscribe(socket.number, self._numbers, gone)
+        fresh = tuple(each for each in self.streams if each not in socket.asked)[:size]
+        socket.asked.update(fresh)
+        socket.unanswered[self._numbers] = now_s, fresh
+        return Subscribe(socket.number, self._numbers, fresh)
+
+    def _is_well(self, socket: _Socket, now_s: float) -> bool:
+        return socket.state == "live" and now_s - socket.heard_s < self._rules.doubt_s
 
     def _hand_over(self, now_s: float) -> Iterator[Action]:
         """The overlap is over: the newer socket alone goes on."""
@@ -213,6 +202,8 @@ class Connection:
     def _open(self, now_s: float) -> Iterator[Action]:
         """Open the socket, or the second one, if one is wanted and may be opened."""
         current = self._current
+        if not self.streams:
+            return
         if current is not None and (self._next is not None or not self._too_old(current, now_s)):
             return
         if now_s < max(self._open_at_s, self._allowed_s, self._attempts.free_at_s(now_s)):
@@ -230,12 +221,11 @@ class Connection:
 
     def _new(self, now_s: float) -> _Socket:
         self._numbers += 1
-        size, rules = self._rules.streams_a_message, self._rules
+        rules = self._rules
         return _Socket(
             number=self._numbers,
             began_s=now_s,
             heard_s=now_s,
-            unsent=[self.streams[at : at + size] for at in range(0, len(self.streams), size)],
             rotate_at_s=now_s + rules.rotate_after_s - self._draw() * rules.rotate_jitter_s,
         )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-DEPTH_WEIGHTS = ((100, 5), (500, 25), (1000, 50))  # up to so many levels a side: weight
+DEPTH_WEIGHTS = ((100, 5), (500, 25), (1000, 50), (5000, 250))  # so many levels a side: weight
 PAGE = 1000  # rows of a full page of klines or trades
 
 
@@ -55,7 +55,7 @@ def ticker_24h() -> Request:
 
 
 def depth(symbol: str, limit: int) -> Request:
-    """The best `limit` (≤ 1000) levels of each side."""
+    """The best `limit` (≤ 5000) levels of each side."""
     weight = next(weight for levels, weight in DEPTH_WEIGHTS if limit <= levels)
     return Request(
         endpoint="depth",

@@ -25,7 +25,8 @@ class Budget:
     """Weight that may still be used in the current minute.
 
     `share` of the limit is ours. A `paced` budget is released evenly over the minute, so that a
-    backfill takes only what the live schedule of another process leaves over.
+    backfill takes only what the live schedule of another process leaves over; so is what one
+    `patient` request may take, beside a schedule of the same process.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class Budget:
         """Weight of a whole minute that is ours."""
         return int(self.limit * self._share)
 
-    def take(self, weight: int) -> None:
+    def take(self, weight: int, *, patient: bool = False) -> None:
         """Book weight for a request that is sent at once; WeightExhausted says when to return."""
         if weight > self.allowance:
             raise ScheduleTooHeavy(
@@ -66,7 +67,7 @@ class Budget:
         now = self._clock()
         if self.used + weight > self.allowance:
             raise WeightExhausted(_WINDOW_S - now % _WINDOW_S)
-        if self._paced:
+        if self._paced or patient:
             due_s = _WINDOW_S * (self.used + weight) / self.allowance
             if due_s > now % _WINDOW_S + 1:  # a second's worth of burst
                 raise WeightExhausted(due_s - now % _WINDOW_S - 1)

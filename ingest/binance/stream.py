@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import random
 import time
 from collections.abc import Callable, Coroutine, Sequence
@@ -25,21 +26,19 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from websockets.protocol import Event as WireEvent
 
 from ingest import metrics
-from ingest.binance.connection import (
-    ATTEMPTS,
-    ATTEMPTS_PER_S,
+from ingest.binance.connection import ATTEMPTS, ATTEMPTS_PER_S, Connection, Rules
+from ingest.binance.dialogue import (
     Action,
     Answered,
     Close,
-    Connection,
     Ended,
     Event,
     Heard,
     Open,
     Opened,
     Parting,
-    Rules,
     Subscribe,
+    Unsubscribe,
 )
 from ingest.binance.hosts import Hosts
 from ingest.binance.limits import silence_until, utc_now
@@ -117,12 +116,11 @@ class Streams:
         self._hosts = Hosts(urls, time.monotonic)
         self._take = take
         self._refusals = refusals
-        attempts, draw = Pace(ATTEMPTS, ATTEMPTS_PER_S), random.random
-        self._lines = [
-            _Line(f"{place}", Connection(streams, attempts, draw, rules or Rules()))
-            for place, streams in enumerate(allotments, 1)
-        ]
-        self._line_of = {name: line for line in self._lines for name in line.connection.streams}
+        self._attempts = Pace(ATTEMPTS, ATTEMPTS_PER_S)
+        self._rules = rules or Rules()
+        self._lines: list[_Line] = []
+        self._line_of: dict[str, _Line] = {}
+        self.follow(allotments)
         self._errands: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -142,15 +140,29 @@ class Streams:
             metrics.STREAM_CONNECTIONS.set(0)
             metrics.STREAMS_LIVE.set(0)
 
+    def follow(self, allotments: Sequence[Sequence[str]]) -> None:
+        """Carry these from now on, each by the connection of its place; more are made if needed."""
+        for _ in range(len(allotments) - len(self._lines)):
+            carrier = Connection((), self._attempts, random.random, self._rules)
+            self._lines.append(_Line(f"{len(self._lines) + 1}", carrier))
+        for place, line in enumerate(self._lines):
+            line.connection.follow(allotments[place] if place < len(allotments) else ())
+        self._line_of = {name: line for line in self._lines for name in line.connection.streams}
+
     def flows(self, stream: str) -> bool:
         """Whether the stream is live, as far as anybody can know."""
         line = self._line_of.get(stream)
-        return line is not None and line.connection.flowing(_now_s())
+        return line is not None and line.connection.carries(stream, _now_s())
+
+    def silent_s(self, stream: str) -> float:
+        """For how long nothing, of whatever stream, has come by the connection of this one."""
+        line = self._line_of.get(stream)
+        return math.inf if line is None else line.connection.silent_s(_now_s())
 
     def _show(self) -> None:
-        flowing = [line for line in self._lines if line.connection.flowing(_now_s())]
         metrics.STREAM_CONNECTIONS.set(sum(len(line.sockets) for line in self._lines))
-        metrics.STREAMS_LIVE.set(sum(len(line.connection.streams) for line in flowing))
+        metrics.STREAMS_LIVE.set(sum(map(self.flows, self._line_of)))
+        metrics.STREAMS_WANTED.set(len(self._line_of))
 
     # what the state machine decides
 
@@ -160,12 +172,14 @@ class Streams:
                 case Open(number):
                     line.tasks[number] = asyncio.create_task(self._carry(line, number))
                 case Subscribe(number, message, streams):
-                    self._send(line.sockets[number], message, streams)
+                    self._send(line.sockets[number], "SUBSCRIBE", message, streams)
+                case Unsubscribe(number, message, streams):
+                    self._send(line.sockets[number], "UNSUBSCRIBE", message, streams)
                 case Close(number, reason):
                     self._close(line, number, reason)
 
-    def _send(self, socket: _Socket, message: int, streams: tuple[str, ...]) -> None:
-        text = {"method": "SUBSCRIBE", "params": streams, "id": message}
+    def _send(self, socket: _Socket, method: str, message: int, streams: tuple[str, ...]) -> None:
+        text = {"method": method, "params": streams, "id": message}
         self._errand(_said(socket, msgspec.json.encode(text).decode()))
 
     def _close(self, line: _Line, number: int, reason: str) -> None:
@@ -173,7 +187,7 @@ class Streams:
         if reason in _HOST_FAILED and number in line.hosts:
             self._hosts.failed(line.hosts[number])
         metrics.STREAM_ENDS.labels(reason.partition(":")[0]).inc()
-        tell = log.info if reason == "replaced" else log.warning
+        tell = log.info if reason in {"replaced", "not needed"} else log.warning
         tell("a stream connection is closed", connection=line.name, reason=reason)
 
     def _errand(self, work: Coroutine[Any, Any, None]) -> None:

@@ -53,6 +53,7 @@ DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 _SYMBOL = ("venue", "symbol")
 COPIES = (
     Copy(source="instruments", target="instruments", key=_SYMBOL),
+    Copy(source="listings", target="listings", key=(*_SYMBOL, "listed_at")),
     Copy(
         source="prices",
         target="prices_by_day",

@@ -30,6 +30,7 @@ class Simulator:
         self.url = f"http://127.0.0.1:{port}"
         self._http = httpx.Client(base_url=self.url, timeout=60, trust_env=False)
         self._port = port
+        self._ahead_ms = 0  # of the market's clock before ours
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
@@ -73,6 +74,25 @@ class Simulator:
             rule["symbol"] = symbol
         answer = self._http.post("/_simulator/faults", json={"rules": [rule]})
         assert answer.is_success, answer.text
+
+    def list_anew(self, symbol: str, status: str, base: str | None = None) -> None:
+        """Change a listing; it holds at once, for the minute ends within two seconds."""
+        self._wait_for_the_end_of_a_minute()
+        change = {"symbol": symbol, "status": status} | ({"base": base} if base else {})
+        answer = self._http.post("/_simulator/listings", json=change)
+        assert answer.is_success, answer.text
+        if status == "TRADING":  # a new one is shown a minute after it began
+            self._set_clock_ahead(by_ms=60_000)
+
+    def _wait_for_the_end_of_a_minute(self) -> None:
+        """Put the market's clock forward, by less than a minute, rather than sleep."""
+        now_ms = self._http.get("/_simulator/health").json()["now_ms"]
+        self._set_clock_ahead(by_ms=max(58_000 - now_ms % 60_000, 0))
+
+    def _set_clock_ahead(self, by_ms: int) -> None:
+        self._ahead_ms += by_ms
+        clock = {"offset_ms": self._ahead_ms}
+        self._http.post("/_simulator/clock", json=clock).raise_for_status()
 
     def heal(self) -> None:
         """Take all faults away."""

@@ -70,7 +70,7 @@ def value(connection: Connection, sql: str, *parameters: object) -> Any:
 
 def empty(connection: Connection) -> None:
     """Leave no row in any table that a store writes."""
-    tables = "instruments, prices, depth, trades, klines, ticker_24h, ticker_24h_history, "
-    tables += "movers_24h, coin_markets, gaps, certificates, events, outbox, quarantine, "
-    tables += "heartbeat, backfills, dropped_days"
+    tables = "instruments, listings, prices, depth, trades, klines, ticker_24h, "
+    tables += "ticker_24h_history, movers_24h, coin_markets, gaps, certificates, events, outbox, "
+    tables += "quarantine, heartbeat, backfills, dropped_days"
     connection.cursor().execute(f"SET LOCAL tidemark.allow_truncate = 'on'; TRUNCATE {tables}")

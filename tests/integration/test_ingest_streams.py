@@ -19,7 +19,8 @@ from tests.integration.ingesting import Simulator, ingesting, settings_for
 
 pytestmark = pytest.mark.integration
 
-STREAMED = ("/api/v3/trades", "/api/v3/klines", "/api/v3/ticker/price")
+STREAMED = ("/api/v3/trades", "/api/v3/klines", "/api/v3/ticker/price", "/api/v3/depth")
+STATISTICS = "/api/v3/ticker/24hr"  # polled each two seconds, whatever flows
 SOCKET = "/stream"
 eventually = partial(rig.eventually, timeout_s=120)  # the whole market each second is much to draw
 
@@ -41,12 +42,11 @@ def metric(name: str, **labels: str) -> float:
 
 
 def everything_flows() -> bool:
-    """Two symbols: trades and candles of each, and the whole market's prices; no poll stands in."""
+    """Two symbols: trades, candles, book and its best levels; the market's prices; no poll."""
     away = sum(
-        metric("stream_fallback_polls", endpoint=each)
-        for each in ("trades", "klines", "ticker/price")
+        metric("stream_fallback_polls", endpoint=each.removeprefix("/api/v3/")) for each in STREAMED
     )
-    return metric("streams_live") == 5 and away == 0
+    return metric("streams_live") == 9 and metric("books_live") == 2 and away == 0
 
 
 def asked_since(simulator: Simulator, since: int) -> list[str]:
@@ -54,9 +54,9 @@ def asked_since(simulator: Simulator, since: int) -> list[str]:
 
 
 def rests(simulator: Simulator) -> bool:
-    """Whether none of the polls that streams replace is made, over two polls of books."""
+    """Whether none of the polls that streams replace is made, over two polls of statistics."""
     since = len(simulator.log())
-    eventually(lambda: asked_since(simulator, since).count("/api/v3/depth") >= 4)
+    eventually(lambda: asked_since(simulator, since).count(STATISTICS) >= 2)
     return not set(STREAMED) & set(asked_since(simulator, since))
 
 
@@ -96,7 +96,7 @@ def assert_rows_are_the_exchange_s(owner: scratch.Connection, simulator: Simulat
 def test_where_streams_flow_their_polls_rest_and_nothing_is_missing(
     simulator: Simulator, settings: IngestSettings, owner: scratch.Connection
 ) -> None:
-    """Trades, candles and prices come by stream; books and 24 h statistics are polled on."""
+    """Trades, candles, prices and books come by stream; 24 h statistics are polled on."""
     with ingesting(settings):
         eventually(everything_flows)
         eventually(lambda: rests(simulator))

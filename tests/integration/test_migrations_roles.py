@@ -19,7 +19,7 @@ VERBS = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE")
 TABLES = sorted(tables.metadata.tables)
 PUBLISHED = {table.name for table in tables.PUBLISHED}
 UPSERTED = {
-    *("instruments", "klines", "ticker_24h", "coin_markets"),
+    *("instruments", "listings", "klines", "ticker_24h", "coin_markets"),
     *("gaps", "certificates", "backfills"),
 }
 NOT_INGESTS = {"dropped_days"}

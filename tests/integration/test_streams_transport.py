@@ -12,12 +12,15 @@ from typing import Any
 
 import aiohttp
 import msgspec
+import pytest
 from prometheus_client import REGISTRY
 
 from ingest.binance.connection import Rules
+from ingest.binance.dialogue import Parting
 from ingest.binance.limits import utc_now
 from ingest.binance.stream import Refusals, Streams
 from ingest.binance.stream_messages import Told
+from simulator import sockets
 from simulator.server import Server, serving
 from simulator.settings import SimulatorSettings
 
@@ -237,5 +240,105 @@ def test_an_exchange_that_comes_back_is_found_again() -> None:
         async with here.streaming(TRADES) as streams:
             await eventually(lambda: streams.flows(TRADES[1]))
         assert ends("broken") == before + 4
+
+    played(scene)
+
+
+def test_pings_of_the_exchange_are_answered_and_are_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It cuts who does not answer; a connection that hears nothing else is well all the same."""
+    monkeypatch.setattr(sockets, "_PING_EVERY_S", 0.4)
+    monkeypatch.setattr(sockets, "_PONG_WITHIN_S", 1.0)
+
+    async def scene(here: Scene) -> None:
+        quiet = "nobody@trade"
+        async with (
+            here.streaming((quiet,)) as streams,
+            aiohttp.ClientSession() as http,
+            http.ws_connect(f"{here.url}/stream", autoping=False) as mute,
+        ):
+            await eventually(lambda: streams.flows(quiet))
+            before = ends("silent"), ends("broken")
+            while (await mute.receive()).type is aiohttp.WSMsgType.PING:
+                assert streams.flows(quiet)
+            for _ in range(40):  # longer than both the exchange and we bear silence
+                assert streams.flows(quiet)
+                await asyncio.sleep(0.1)
+            assert (ends("silent"), ends("broken")) == before
+        assert (here.connections(), here.told) == (2, [])  # ours and the mute one
+
+    played(scene)
+
+
+def test_the_exchange_never_has_to_end_a_connection_for_its_age(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its 24 hours are five seconds, ours three: each connection is replaced before its end."""
+    monkeypatch.setattr(sockets, "_LIFETIME_S", 5.0)
+
+    async def scene(here: Scene) -> None:
+        day = msgspec.structs.replace(QUICK, rotate_after_s=3, rotate_jitter_s=0)
+        before = ends("replaced"), ends("broken")
+        async with here.streaming(TRADES, rules=day) as streams:
+            await eventually(lambda: streams.flows(TRADES[0]))
+            await eventually(lambda: ends("replaced") == before[0] + 3)
+            assert ends("broken") == before[1]
+        assert holes(here.ids()) == set()
+
+    played(scene)
+
+
+def test_the_next_connection_is_there_before_a_farewell_is_over() -> None:
+    """A farewell leaves a moment: what overlaps it loses no trade."""
+
+    async def scene(here: Scene) -> None:
+        before = ends("replaced")
+        async with here.streaming(TRADES) as streams:
+            await eventually(lambda: streams.flows(TRADES[0]))
+            await asyncio.sleep(QUICK.stable_s)
+            (line,) = streams._lines
+            (number,) = line.sockets
+            streams._on(line, Parting(number))  # as said; the simulator closes at once, too
+            await eventually(lambda: ends("replaced") == before + 1)
+            assert here.connections() == 2
+        assert holes(here.ids()) == set()
+
+    played(scene)
+
+
+def test_streams_come_and_go_without_another_connection() -> None:
+    """What is new flows, what is not wanted falls silent, the rest loses nothing."""
+
+    async def scene(here: Scene) -> None:
+        async with here.streaming(TRADES) as streams:
+            await eventually(lambda: all(map(streams.flows, TRADES)))
+            streams.follow([(TRADES[0], "solusdt@trade"), ("bnbusdt@trade",)])
+            assert not streams.flows(TRADES[1])
+            await eventually(lambda: streams.flows("solusdt@trade"))
+            await eventually(lambda: streams.flows("bnbusdt@trade"))
+            await eventually(lambda: len(here.ids("solusdt@trade")) > 3)
+            await eventually(lambda: len(here.ids("bnbusdt@trade")) > 3)
+            gone = len(here.ids(TRADES[1]))
+            more = len(here.ids()) + 30
+            await eventually(lambda: len(here.ids()) > more)
+            assert len(here.ids(TRADES[1])) == gone
+            assert here.connections() == 2, "the second one for what is alone on its own"
+            streams.follow([(TRADES[0],)])
+            await eventually(lambda: len(here.server.sockets) == 1)
+        assert holes(here.ids()) == set()
+        assert here.connections() == 2
+
+    played(scene)
+
+
+def test_a_thousand_streams_are_subscribed_within_the_limits_of_messages() -> None:
+    """By the rules that are in force: the exchange cuts who says more than five things a second."""
+
+    async def scene(here: Scene) -> None:
+        names = tuple(f"s{number}usdt@trade" for number in range(1022)) + TRADES
+        before = ends("broken")
+        async with here.streaming(names, rules=Rules()) as streams:
+            await eventually(lambda: all(map(streams.flows, names)))
+            await eventually(lambda: len(here.ids(TRADES[1])) > 3)
+        assert (here.connections(), ends("broken")) == (1, before)
 
     played(scene)

@@ -17,14 +17,14 @@ from runtime.settings import SettingsError
 
 def test_the_default_schedule_fits_its_share_of_the_limit() -> None:
     """4,064 of 4,800; the sum is what the settings' docstring says."""
-    polls = schedule.plan(IngestSettings())
+    polls = schedule.plan(IngestSettings(), IngestSettings().symbols)
     assert sum(schedule.weight_per_minute(polls).values()) == pytest.approx(4064.33, abs=0.01)
     schedule.check(polls, limit=6000, share=0.8)
 
 
 def test_a_schedule_that_is_too_heavy_is_refused_with_the_arithmetic() -> None:
     """The message shows each endpoint's share and says what to change."""
-    polls = schedule.plan(IngestSettings())
+    polls = schedule.plan(IngestSettings(), IngestSettings().symbols)
     with pytest.raises(ScheduleTooHeavy) as caught:
         schedule.check(polls, limit=5000, share=0.8)
     text = str(caught.value)
@@ -36,7 +36,7 @@ def test_a_schedule_that_is_too_heavy_is_refused_with_the_arithmetic() -> None:
 def test_deeper_books_weigh_more() -> None:
     """The weight of depth follows its limit."""
     for limit, weight in ((100, 5), (101, 25), (1000, 50)):
-        polls = schedule.plan(IngestSettings(symbols=("A",), depth_limit=limit))
+        polls = schedule.plan(IngestSettings(depth_limit=limit), ["A"])
         (depth,) = [poll for poll in polls if poll.endpoint == "depth"]
         assert depth.weight == weight
 
@@ -78,7 +78,7 @@ def test_a_late_tick_is_skipped_not_piled_up() -> None:
 
 def test_each_poll_comes_as_often_as_it_should() -> None:
     """Counted over ten minutes of the default plan, in steps of a fifth of a second."""
-    polls = schedule.plan(IngestSettings())
+    polls = schedule.plan(IngestSettings(), IngestSettings().symbols)
     driven = Schedule(polls, start_s=0)
     ticks = itertools.takewhile(lambda now: now < 600, itertools.count(0, 0.2))
     counts = Counter(poll for now in ticks for poll in driven.due(now))
@@ -88,7 +88,7 @@ def test_each_poll_comes_as_often_as_it_should() -> None:
 
 def test_what_cannot_be_asked_again_comes_first() -> None:
     """Trades before statistics where both are due."""
-    polls = schedule.plan(IngestSettings(symbols=("A",)))
+    polls = schedule.plan(IngestSettings(), ["A"])
     names = [poll.endpoint for poll in Schedule(polls, start_s=0).due(3600)]
     assert names[0] == "trades"
     assert names[-1] == "exchangeInfo"

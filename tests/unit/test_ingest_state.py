@@ -121,7 +121,9 @@ def test_listings_halts_and_delistings_become_events() -> None:
     """And a symbol that is gone keeps its row, marked."""
     catalogue = Catalogue("v", [instrument(s) for s in "ABCD"])
     changes = catalogue.learn(
-        info(instrument("A"), instrument("B", "HALT"), instrument("D"), instrument("NEW"))
+        info(
+            instrument("A"), instrument("B", "HALT"), instrument("D"), instrument("NEW", quote="Q")
+        )
     )
     assert {(event.kind, event.symbol) for event in changes.events} == {
         ("listing", "NEW"), ("halt", "B"), ("delisting", "C"),

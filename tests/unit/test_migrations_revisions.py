@@ -43,7 +43,7 @@ def test_revisions_are_one_line() -> None:
 
 
 def test_publication_lists_the_published_tables() -> None:
-    """A table that is declared as published is published, under the agreed name."""
+    """A table that is declared as published is published, by revision 0003 or a later one."""
     sql = str(getattr(module("0003"), "PUBLICATION", ""))
     names = words(sql.partition("FOR TABLE")[2].partition("WITH")[0])
     for added in later_than("0003", rf"ALTER PUBLICATION {PUBLICATION} ADD TABLE ([^;]*);"):

@@ -21,7 +21,7 @@ from stack.supervision import ServiceState
 from watch.alarms import ALARMS, RaisedAlarm
 from watch.health import PART_OF, Finding, findings
 from watch.latency import Quantiles
-from watch.probes import Exchange, Flow, Heartbeats, Sink
+from watch.probes import Exchange, Flow, Heartbeats, Sink, Streams
 from watch.settings import WatchSettings
 from watch.shedding import Level
 from watch.snapshot import History, Snapshot, Truth, Unread
@@ -287,3 +287,39 @@ def test_counts_that_are_not_exact_say_so() -> None:
     assert number(Count(rows=1234567, exact=True), bound="≈") == "1,234,567"
     assert number(Count(rows=1234567, exact=False), bound="≈") == "≈ 1,234,567"
     assert number(None, bound="≈") == "–"
+
+
+def streams(**changes: Any) -> Exchange:
+    well: dict[str, Any] = {
+        "wanted": 41, "live": 41, "books": 10, "standing_in": {}, "away_since": None
+    }  # fmt: skip
+    return replace(EXCHANGE, streams=Streams(**{**well, **changes}))
+
+
+def test_the_page_says_whether_streams_flow_and_what_stands_in(settings: WatchSettings) -> None:
+    """Off, all live, or polled; a short absence is shown and no finding yet."""
+    assert "off: all is polled" in shown(WELL, [], [])
+    well = replace(WELL, exchange=streams())
+    assert "41 of 41 live · 10 books in step" in shown(well, [], [])
+    away = {"live": 39, "standing_in": {"trades": 2}, "away_since": NOW - timedelta(seconds=60)}
+    polled = replace(WELL, exchange=streams(**away))
+    page = shown(polled, [], [])
+    assert "39 of 41 live" in page
+    assert "POLLS STAND IN: 2 of trades · away for 60 s" in page
+    assert findings(polled, settings) == []
+
+
+def test_streams_that_are_away_for_long_are_a_finding_and_one_alarm(
+    settings: WatchSettings,
+) -> None:
+    """After five minutes; the alarm that says the same is not said twice."""
+    away = {"live": 39, "standing_in": {"trades": 2}, "away_since": NOW - timedelta(minutes=7)}
+    alarm = RaisedAlarm(name="streams_away", text="2 of 41 streams", since=NOW)
+    seen = replace(WELL, exchange=streams(**away), postgres=replace(TRUTH, alarms=[alarm]))
+    (finding,) = findings(seen, settings)
+    assert finding.part == "streams"
+    assert "2 of 41 streams do not flow, some for 7 min" in finding.problem
+    assert "2 of trades" in finding.problem
+    assert CHAPTER.search(finding.remedy)
+    over = replace(WELL, postgres=replace(TRUTH, alarms=[alarm]))
+    assert [each.part for each in findings(over, settings)] == ["streams_away"]

@@ -13,7 +13,15 @@ from ingest import tables, upserts
 from ingest.queries import interval_step
 from tests.market_rows import kline, trade
 
-UPSERTED = {"instruments", "klines", "ticker_24h", "coin_markets", "gaps", "certificates"}
+UPSERTED = {
+    "instruments",
+    "listings",
+    "klines",
+    "ticker_24h",
+    "coin_markets",
+    "gaps",
+    "certificates",
+}
 
 
 @pytest.mark.parametrize("table", tables.PUBLISHED, ids=lambda table: table.name)

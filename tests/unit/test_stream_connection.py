@@ -10,26 +10,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.binance.allotment import CONNECTIONS_LIMIT, STREAMS_LIMIT, allot, stream_of
-from ingest.binance.connection import (
-    ATTEMPTS,
-    ATTEMPTS_PER_S,
+from ingest.binance.allotment import CONNECTIONS_LIMIT
+from ingest.binance.connection import ATTEMPTS, ATTEMPTS_PER_S, Connection, Rules
+from ingest.binance.dialogue import (
     Action,
     Answered,
     Close,
-    Connection,
     Ended,
     Event,
     Heard,
     Open,
     Opened,
     Parting,
-    Rules,
     Subscribe,
+    Unsubscribe,
 )
 from ingest.binance.pace import Pace
-from ingest.errors import ScheduleTooHeavy
-from ingest.schedule import Poll
 
 RULES = Rules()
 STREAMS = tuple(f"s{n}@trade" for n in range(250))  # three messages
@@ -62,6 +58,7 @@ class World:
         pace = Pace(ATTEMPTS, ATTEMPTS_PER_S)
         draw = random.Random(seed).random
         self.machines = [Connection(STREAMS, pace, draw, RULES) for _ in range(connections)]
+        self.wanted = [set(STREAMS) for _ in self.machines]
         self.sockets: list[dict[int, Socket]] = [{} for _ in self.machines]
         self.gone: list[list[int]] = [[] for _ in self.machines]
         self.opened_s: list[float] = []
@@ -70,6 +67,11 @@ class World:
         self.tick()
 
     # what happens
+
+    def follow(self, place: int, streams: tuple[str, ...]) -> None:
+        self.wanted[place] = set(streams)
+        self.machines[place].follow(streams)
+        self.tick()
 
     def tick(self) -> None:
         for place, machine in enumerate(self.machines):
@@ -108,7 +110,8 @@ class World:
             return
         socket.heard_s = self.now_s
         message = socket.unanswered.pop(0)
-        if not refusal and not socket.unanswered and len(socket.streams) == len(STREAMS):
+        complete = not socket.unanswered and set(socket.streams) == self.wanted[place]
+        if not refusal and complete and socket.live_s is None:
             socket.live_s = self.now_s
         self.tell(place, Answered(number, message, refusal))
 
@@ -142,21 +145,33 @@ class World:
                     self._may_open(place)
                     sockets[number] = Socket(self.now_s, self.now_s)
                 case Subscribe(number, message, streams):
-                    socket = sockets[number]
-                    socket.sent_s = [at for at in socket.sent_s if at > self.now_s - 1.0]
-                    socket.sent_s.append(self.now_s)
-                    assert len(socket.sent_s) <= 4, "pongs need room among five a second"
-                    assert socket.opened
-                    assert not set(socket.streams) & set(streams)
+                    socket = self._hears(place, number, message)
+                    assert streams
+                    assert set(streams) <= self.wanted[place] - set(socket.streams)
                     socket.streams += streams
-                    socket.unanswered.append(message)
+                case Unsubscribe(number, message, streams):
+                    socket = self._hears(place, number, message)
+                    assert streams
+                    assert set(streams) <= set(socket.streams) - self.wanted[place]
+                    socket.streams = [each for each in socket.streams if each not in streams]
                 case Close(number, reason):
                     self._forget(place, number)
                     self.closed.append(reason)
 
+    def _hears(self, place: int, number: int, message: int) -> Socket:
+        """A message of ours reaches the exchange."""
+        socket = self.sockets[place][number]
+        socket.sent_s = [at for at in socket.sent_s if at > self.now_s - 1.0]
+        socket.sent_s.append(self.now_s)
+        assert len(socket.sent_s) <= 4, "pongs need room among five a second"
+        assert socket.opened
+        socket.unanswered.append(message)
+        return socket
+
     def _may_open(self, place: int) -> None:
         others = list(self.sockets[place].values())
         assert len(others) <= 1
+        assert self.wanted[place], "nothing is wanted of it"
         for other in others:
             age_s = self.now_s - other.began_s
             assert other.parting or age_s >= RULES.rotate_after_s - RULES.rotate_jitter_s
@@ -326,10 +341,53 @@ def test_a_silence_that_the_exchange_demands_is_kept() -> None:
     assert world.sockets[0]
 
 
+def test_streams_come_and_go_on_a_connection_that_stays() -> None:
+    """Nothing is opened or closed; what is new flows as soon as it is answered, the rest on."""
+    world = live_world()
+    number, socket = world.only()
+    machine = world.machines[0]
+    world.follow(0, (*STREAMS[100:], "new@trade"))
+    assert not machine.carries(STREAMS[0], world.now_s), "nobody listens to it any more"
+    world.wait(TICK_S)
+    assert socket.streams == [*STREAMS[100:], "new@trade"]
+    assert machine.carries(STREAMS[100], world.now_s)
+    assert not machine.carries("new@trade", world.now_s)
+    world.answer(0, number)
+    assert not machine.carries("new@trade", world.now_s), "the first answer is to the other message"
+    world.answer(0, number)
+    assert machine.carries("new@trade", world.now_s)
+    assert world.only() == (number, socket)
+
+
+def test_a_connection_without_streams_is_closed_until_it_has_some_again() -> None:
+    world = live_world()
+    world.follow(0, ())
+    assert (world.closed, world.sockets[0]) == (["not needed"], {})
+    world.wait(7200)
+    assert not world.sockets[0]
+    world.follow(0, STREAMS[:1])
+    world.wait(30, calm=True)
+    assert world.machines[0].carries(STREAMS[0], world.now_s)
+
+
+def test_a_connection_says_for_how_long_it_has_been_silent() -> None:
+    """Of two the one that was heard last; without any for ever."""
+    world = live_world()
+    number, _ = world.only()
+    world.hear(0, number)
+    world.wait(3)
+    assert world.machines[0].silent_s(world.now_s) == pytest.approx(3)
+    world.end(0, number)
+    assert world.machines[0].silent_s(world.now_s) == float("inf")
+
+
 EVENTS = st.lists(
     st.tuples(
         st.sampled_from(
-            ("wait", "calm", "day", "open", "answer", "refuse", "hear", "part", "end", "ban")
+            (
+                *("wait", "calm", "day", "open", "answer", "refuse", "hear", "part", "end", "ban"),
+                *("follow", "follow"),
+            )
         ),
         st.integers(0, 1),  # which connection
         st.integers(0, 5),  # which socket of it, the newest first, gone ones included
@@ -353,6 +411,7 @@ def happen(world: World, what: str, place: int, which: int, seconds: int) -> Non
         "part": lambda: world.part(place, number),
         "end": lambda: world.end(place, number),
         "ban": lambda: world.end(place, number, wait_s=float(seconds)),
+        "follow": lambda: world.follow(place, STREAMS[(which - 1) * 60 : which * 5 * seconds]),
     }
     deeds[what]()
 
@@ -378,13 +437,15 @@ def test_any_order_of_events_keeps_the_limits_and_ends_well(
     for event in events:
         happen(world, *event)
         for place in range(2):
-            replaced = world.sockets[place] or world.now_s < world.forbidden_s + HALF_OPEN_S
+            replaced = not world.wanted[place] or len(world.sockets[place]) > 0
+            replaced = replaced or world.now_s < world.forbidden_s + HALF_OPEN_S
             waits = world.machines[place]._open_at_s > world.now_s
             assert replaced or waits or len(world.opened_s) >= ATTEMPTS
     world.wait(max(world.forbidden_s - world.now_s, 0.0) + 2 * RULES.backoff_limit_s, calm=True)
-    for machine, sockets in zip(world.machines, world.sockets, strict=True):
-        assert machine.flowing(world.now_s)
-        assert all(sorted(socket.streams) == sorted(STREAMS) for socket in sockets.values())
+    for machine, sockets, wanted in zip(world.machines, world.sockets, world.wanted, strict=True):
+        assert all(machine.carries(stream, world.now_s) for stream in wanted)
+        assert all(set(socket.streams) == wanted for socket in sockets.values())
+        assert bool(sockets) == bool(wanted)
 
 
 def test_a_storm_of_failures_stays_below_the_exchange_s_limit() -> None:
@@ -398,45 +459,3 @@ def test_a_storm_of_failures_stays_below_the_exchange_s_limit() -> None:
         world.wait(TICK_S)
         most = max(most, len([at for at in world.opened_s if at > world.now_s - 300.0]))
     assert 100 < most <= ATTEMPTS
-
-
-@given(st.lists(st.floats(0, 5), max_size=60), st.integers(1, 5), st.floats(0.5, 10))
-def test_a_pace_is_kept_in_every_window(steps: list[float], count: int, per_s: float) -> None:
-    """Whenever one is taken when it says it is free, no window holds more than the count."""
-    pace, now_s = Pace(count, per_s), 0.0
-    taken: list[float] = []
-    for step in steps:
-        now_s = max(now_s + step, pace.free_at_s(now_s + step))
-        pace.take(now_s)
-        taken.append(now_s)
-        assert len(taken) <= count or now_s - taken[-1 - count] >= per_s * (1 - 1e-9)
-
-
-@given(st.integers(1, 3000), st.integers(1, 2000))
-def test_each_stream_has_one_connection_and_none_has_too_many(streams: int, most: int) -> None:
-    """As few connections as possible, none with more than one stream above another."""
-    wanted = [f"s{n}@trade" for n in range(streams)]
-    try:
-        allotted = allot([*wanted, wanted[0]], most)
-    except ScheduleTooHeavy as error:
-        assert streams / min(most, STREAMS_LIMIT) > CONNECTIONS_LIMIT
-        assert "TIDEMARK_SYMBOLS" in str(error)  # noqa: PT017 - one of two right outcomes
-        return
-    sizes = [len(each) for each in allotted]
-    assert sorted(name for each in allotted for name in each) == sorted(wanted)
-    assert max(sizes) <= min(most, STREAMS_LIMIT)
-    assert max(sizes) - min(sizes) <= 1
-    assert (len(allotted) - 1) * min(most, STREAMS_LIMIT) < streams
-
-
-def test_a_poll_knows_its_stream() -> None:
-    """Names as the exchange writes them: small letters, but the interval as it is."""
-
-    def poll(endpoint: str, symbol: str = "", interval: str = "") -> Poll:
-        return Poll(endpoint=endpoint, every_s=1, weight=1, symbol=symbol, interval=interval)
-
-    assert stream_of(poll("trades", "BTCUSDT")) == "btcusdt@trade"
-    assert stream_of(poll("klines", "BTCUSDT", "1M")) == "btcusdt@kline_1M"
-    assert stream_of(poll("ticker/price")) == "!miniTicker@arr"
-    assert stream_of(poll("ticker/24hr")) is None
-    assert stream_of(poll("depth", "BTCUSDT")) is None

@@ -242,12 +242,12 @@ def test_books_of_a_recorded_session_stay_in_step_with_its_best_prices() -> None
         for best in one.tops:
             tops.setdefault(best.symbol, {})[best.update_id] = (best.bid, best.ask)
         for change in one.diffs:
-            book = books.setdefault(change.symbol, OrderBook("binance", change.symbol))
+            book = books.setdefault(change.symbol, OrderBook("binance", change.symbol, 1))
             step = book.change(change, change.event_ms)
             assert step in {Step.KEPT, Step.APPLIED, Step.OLD}
             if book.wants_snapshot and change.symbol in snapshots:
                 book.start(*snapshots[change.symbol])
-            row = book.depth(1, change.event_ms, change.event_ms)
+            row = book.depth(change.event_ms, change.event_ms)
             if row is None:
                 continue
             best_prices = tops.get(change.symbol, {}).get(row.last_update_id)

@@ -35,12 +35,12 @@ def diff(
 
 
 def shown(book: OrderBook) -> Depth | None:
-    return book.depth(1000, NOW_MS, NOW_MS)
+    return book.depth(NOW_MS, NOW_MS)
 
 
 def started(last_id: int = 10) -> OrderBook:
     """A book in step: bids 9 and 8, asks 11 and 12."""
-    book = OrderBook("v", "S", PATIENCE_MS)
+    book = OrderBook("v", "S", patience_ms=PATIENCE_MS)
     assert book.start(last_id, levels((9, 1), (8, 2)), levels((11, 1), (12, 2))) is Step.APPLIED
     return book
 
@@ -123,9 +123,9 @@ def test_a_stale_book_is_not_shown() -> None:
     """Its connection is silent, or what it says is old; a quiet symbol alone is not stale."""
     book = started()
     later = NOW_MS + 3_600_000
-    assert book.depth(5, later, later) is not None
-    assert book.depth(5, later, later - PATIENCE_MS) is not None
-    assert book.depth(5, later, later - PATIENCE_MS - 1) is None
+    assert book.depth(later, later) is not None
+    assert book.depth(later, later - PATIENCE_MS) is not None
+    assert book.depth(later, later - PATIENCE_MS - 1) is None
     assert book.change(diff(11, 11), NOW_MS + PATIENCE_MS + 1) is Step.APPLIED
     assert shown(book) is None
     assert book.change(diff(12, 12), NOW_MS) is Step.APPLIED
@@ -151,18 +151,69 @@ def test_an_older_snapshot_does_not_take_the_book_back() -> None:
     assert book.last_id == 12
 
 
-def test_a_book_does_not_grow_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is farthest from the best price is forgotten, on both sides."""
-    monkeypatch.setattr(order_book, "SIDE_LIMIT", 10)
-    book = started()
-    for n in range(50):
-        low, high = Decimal(8 - n) / 10 + 6, Decimal(12 + n)
-        change = diff(11 + n, 11 + n, [(low, Decimal(1))], [(high, Decimal(1))])
+def test_a_book_does_not_grow_without_end() -> None:
+    """What is farthest from the best price is forgotten, on both sides, and what was not is whole.
+
+    Of what lies beyond it nothing is taken any more: it would stand beside what is missing.
+    """
+    book = OrderBook("v", "S", levels=2)
+    most = order_book.SPAN * 2
+    assert book.start(10, levels((900, 1)), levels((1100, 1))) is Step.APPLIED
+    for n in range(1, most + 1):
+        change = diff(10 + n, 10 + n, levels((900 - n, 1)), levels((1100 + n, 1)))
         assert book.change(change, NOW_MS) is Step.APPLIED
+    sides = book._bids, book._asks
+    assert [len(side.levels) for side in sides] == [most // 2] * 2
+    assert [side.end for side in sides] == [901 - most // 2, 1099 + most // 2]
+    beyond = diff(11 + most, 11 + most, levels((100, 7)), levels((9999, 7)))
+    assert book.change(beyond, NOW_MS) is Step.APPLIED
+    assert [len(side.levels) for side in sides] == [most // 2] * 2
     row = shown(book)
     assert row is not None
-    assert max(len(row.bids), len(row.asks)) <= 10
-    assert (row.bids[0][0], row.asks[0][0]) == (Decimal(9), Decimal(11))
+    assert (row.bids, row.asks) == (levels((900, 1), (899, 1)), levels((1100, 1), (1101, 1)))
+
+
+def test_levels_that_a_snapshot_did_not_reach_are_never_shown() -> None:
+    """The price moves to where nobody knows every level: the book is reset, not shown with holes.
+
+    The exchange has bids at 100, 99, 98, 97, …; a snapshot of three shows 100 to 98. Diffs tell of
+    96, which is new, and nothing of 97, which does not change.
+    """
+    book = OrderBook("v", "S", levels=2)
+    bids, asks = levels((100, 1), (99, 1), (98, 1)), levels((101, 1))
+    assert book.start(10, bids, asks, limit=3) is Step.APPLIED
+    assert book.change(diff(11, 11, levels((96, 5), (100, 0))), NOW_MS) is Step.APPLIED
+    row = shown(book)
+    assert row is not None
+    assert row.bids == levels((99, 1), (98, 1))
+    assert book.change(diff(12, 12, levels((99, 0))), NOW_MS) is Step.SHALLOW
+    assert (shown(book), book.wants_snapshot) == (None, False)
+    assert book.change(diff(13, 13), NOW_MS) is Step.KEPT
+    assert book.wants_snapshot
+
+
+def test_a_side_that_a_snapshot_showed_to_its_end_may_be_short() -> None:
+    """Fewer levels than were asked for are all that there are; one that comes is taken."""
+    book = OrderBook("v", "S", levels=5)
+    assert book.start(10, levels((100, 1)), levels((101, 1)), limit=3) is Step.APPLIED
+    assert book.change(diff(11, 11, levels((50, 2))), NOW_MS) is Step.APPLIED
+    row = shown(book)
+    assert row is not None
+    assert row.bids == levels((100, 1), (50, 2))
+
+
+def test_before_a_snapshot_is_asked_for_only_the_newest_diffs_are_kept() -> None:
+    """It will be newer than they are; hundreds of books that wait must not fill the memory."""
+    book = OrderBook("v", "S")
+    for n in range(1, 50):
+        book.change(diff(n, n), NOW_MS)
+    assert len(book._waiting) == order_book.UNASKED_LIMIT
+    book.asked()
+    for n in range(50, 500):
+        book.change(diff(n, n), NOW_MS)
+    assert len(book._waiting) == order_book.WAITING_LIMIT
+    assert book.start(450, levels((9, 1)), levels((11, 1))) is Step.APPLIED
+    assert book.last_id == 499
 
 
 class Truth:

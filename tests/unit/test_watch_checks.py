@@ -12,9 +12,9 @@ from cdc.errors import DeadLetterLost
 from cdc.sink import metrics as sink_metrics
 from ingest import metrics as ingest_metrics
 from runtime.settings import SettingsError
-from watch.checks import slot_complaint, stopped_complaint
+from watch.checks import slot_complaint, stopped_complaint, streams_complaint
 from watch.flow import Standstill
-from watch.probes import Flow, Sink, exchange_of, sink_of, unapplied
+from watch.probes import Flow, Sink, Streams, exchange_of, sink_of, unapplied
 from watch.settings import WatchSettings
 from watch.store import Slot
 
@@ -162,3 +162,30 @@ def test_a_sink_that_stops_says_why_itself() -> None:
     assert found.stopped == "dead_letter_lost: a dead letter cannot be stored; do this"
     assert stopped_complaint(None) is None
     assert found.stopped in (stopped_complaint(found.stopped) or "")
+
+
+def test_what_ingest_says_of_streams_is_read_from_its_own_metrics() -> None:
+    """By the names that it really exports; without streams there is nothing to read."""
+    away = START + timedelta(hours=1)
+    gauges = {
+        ingest_metrics.STREAMS_WANTED: 9.0,
+        ingest_metrics.STREAMS_LIVE: 7.0,
+        ingest_metrics.BOOKS_LIVE: 2.0,
+        ingest_metrics.STREAMS_AWAY_SINCE: away.timestamp(),
+        ingest_metrics.STREAM_FALLBACK.labels("klines"): 2.0,
+    }
+    assert exchange_of("").streams is None
+    try:
+        for gauge, value in gauges.items():
+            gauge.set(value)
+        ingest_metrics.STREAM_FALLBACK.labels("trades").set(0)
+        seen = exchange_of(generate_latest().decode()).streams
+        assert seen == Streams(
+            wanted=9, live=7, books=2, standing_in={"klines": 2}, away_since=away
+        )
+        assert streams_complaint(seen, away + timedelta(seconds=299), 300) is None
+        assert "2 of 9 streams" in (streams_complaint(seen, away + timedelta(hours=1), 300) or "")
+    finally:
+        for gauge in gauges:
+            gauge.set(0)
+    assert exchange_of(generate_latest().decode()).streams is None
