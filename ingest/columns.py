@@ -47,3 +47,8 @@ def whole_ms(column: str) -> sa.CheckConstraint:
     return sa.CheckConstraint(
         f"date_trunc('milliseconds', {column}) = {column}", name=f"{column}_ms"
     )
+
+
+def one_of(column: str, *values: str) -> sa.CheckConstraint:
+    allowed = ", ".join(f"'{value}'" for value in values)
+    return sa.CheckConstraint(f"{column} IN ({allowed})", name=column)

@@ -47,9 +47,8 @@ def _table(
 instruments = _table(
     "instruments",
     *columns.texts("venue", "symbol", "base_asset", "quote_asset"),
-    *columns.texts(
-        "status"
-    ),  # TRADING, HALT, BREAK, CANCEL_ONLY, DELISTED (ours: gone from exchangeInfo)
+    # TRADING, HALT, BREAK, CANCEL_ONLY, DELISTED (ours: gone from exchangeInfo)
+    *columns.texts("status"),
     *columns.amounts("tick_size", "lot_size"),
     *columns.amounts("min_notional"),  # 0 where the exchange names none
     *columns.times("as_of"),
@@ -86,13 +85,11 @@ depth = _table(
     *columns.times("observed_at"),
     *columns.counts("last_update_id"),
     *columns.of(JSONB, ("bids", "asks")),  # [["price", "quantity"], …] as strings, best first
-    *columns.amounts(
-        "best_bid", "best_bid_quantity", "best_ask", "best_ask_quantity"
-    ),  # 0: no such side
+    # 0: no such side
+    *columns.amounts("best_bid", "best_bid_quantity", "best_ask", "best_ask_quantity"),
     *columns.amounts("spread"),  # best_ask − best_bid; 0 where a side is empty
-    *columns.amounts(
-        "imbalance"
-    ),  # (bid − ask) / (bid + ask) of the levels' summed quantities, −1…1
+    # (bid − ask) / (bid + ask) of the levels' summed quantities, −1…1
+    *columns.amounts("imbalance"),
     columns.now("ingested_at"),
     columns.whole_ms("observed_at"),
     key=("venue", "symbol", "observed_at"),
@@ -132,8 +129,7 @@ klines = _table(
 def _ticker_columns() -> list[sa.Column[Any]]:
     return [
         *columns.texts("venue", "symbol"),
-        *columns.times("as_of"),  # the exchange's closeTime
-        *columns.times("open_time"),
+        *columns.times("as_of", "open_time"),  # as_of: the exchange's closeTime
         *columns.amounts("open", "high", "low", "last", "last_quantity", "weighted_average"),
         *columns.amounts("previous_close", "price_change", "price_change_percent"),
         *columns.amounts("bid", "bid_quantity", "ask", "ask_quantity", "volume", "quote_volume"),
@@ -155,8 +151,7 @@ ticker_24h_history = _table(
 
 movers_24h = _table(
     "movers_24h",
-    *columns.texts("venue", "quote_asset"),
-    *columns.texts("ranking"),  # gainers, losers, volume
+    *columns.texts("venue", "quote_asset", "ranking"),  # gainers, losers, volume
     *columns.times("snapshot_at"),
     *columns.of(sa.Integer, ("rank",)),  # 1…N, always all N: a rank nobody holds has symbol ''
     *columns.texts("symbol"),
@@ -188,16 +183,13 @@ coin_markets = _table(
 
 gaps = _table(
     "gaps",
-    *columns.texts("venue", "symbol"),
-    *columns.texts("stream"),  # trades, klines_1m, depth, prices (symbol '*': all)
+    *columns.texts("venue", "symbol", "stream"),  # trades, klines_1m, depth, prices (of '*')
     # trade ids; open times of candles in ms; of depth and prices, times in ms of polls left out
     *columns.counts("first_missing", "last_missing"),
     *columns.texts("state", "cause", "detail"),
     *columns.times("detected_at", "as_of"),
     columns.now("ingested_at"),
-    sa.CheckConstraint(
-        "state IN ('open', 'repaired', 'exchange-confirmed', 'unprovable')", name="state"
-    ),
+    columns.one_of("state", "open", "repaired", "exchange-confirmed", "unprovable"),
     sa.CheckConstraint("last_missing >= first_missing", name="range"),
     sa.Index("ix_gaps_open", "venue", "detected_at", postgresql_where=sa.text("state = 'open'")),
     key=("venue", "symbol", "stream", "first_missing"),
@@ -214,9 +206,7 @@ certificates = _table(
     *columns.times("as_of"),  # of the candle
     columns.now("ingested_at"),
     columns.whole_ms("open_time"),
-    sa.CheckConstraint(
-        "state IN ('certified', 'incomplete', 'differs', 'unprovable')", name="state"
-    ),
+    columns.one_of("state", "certified", "incomplete", "differs", "unprovable"),
     sa.CheckConstraint("char_length(detail) <= 400", name="detail"),
     sa.Index(
         "ix_certificates_unsettled",
@@ -238,7 +228,7 @@ events = _table(
     *columns.texts("message"),
     columns.now("ingested_at"),
     columns.whole_ms("at"),
-    sa.CheckConstraint("severity IN ('info', 'warning', 'critical')", name="severity"),
+    columns.one_of("severity", "info", "warning", "critical"),
     sa.Index(None, "at"),
     key=("venue", "at", "id"),
 )
@@ -272,8 +262,7 @@ touched row must carry them whole. Every other table's key holds all that its co
 quarantine = _table(
     "quarantine",
     sa.Column("id", sa.BigInteger, sa.Identity(always=True), nullable=False),
-    *columns.texts("source"),  # venue
-    *columns.texts("endpoint", "reason"),
+    *columns.texts("source", "endpoint", "reason"),  # source: the venue
     *columns.of(sa.LargeBinary, ("raw",)),  # the row's own bytes, at most 64 KiB of them
     columns.now("received_at"),
     sa.Index(None, "received_at"),
@@ -294,8 +283,7 @@ backfills = _table(
     *columns.texts("stream"),  # klines_1m, trades: as in gaps
     *columns.times("start_time", "next_time"),  # everything in [start_time, next_time) is stored
     columns.now("updated_at"),
-    *columns.texts("source"),  # rest, or the path of the archive file that it came from
-    *columns.texts("checksum"),  # of that file, SHA-256 in hex; '' of rest
+    *columns.texts("source", "checksum"),  # path of the archive file, its SHA-256; rest and ''
     key=("venue", "symbol", "stream", "start_time"),
 )
 

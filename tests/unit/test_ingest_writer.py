@@ -18,6 +18,7 @@ from tests.market_rows import (
     gap,
     instrument,
     kline,
+    listing,
     price,
     ticker,
     trade,
@@ -26,6 +27,7 @@ from tests.market_rows import (
 POLL = MoversPoll(venue="v", snapshot_at=NOON, quote_assets=("USDT",))
 ROWS: dict[str, Any] = {
     "instruments": [instrument()],
+    "listings": [listing()],
     "prices": [price()],
     "depth": [depth()],
     "trades": [trade()],
