@@ -51,6 +51,7 @@ class Display:
         self._terminal = console.is_terminal
         self._tasks: dict[str, TaskID] = {}
         self._started: dict[str, tuple[float, int]] = {}
+        self._ended: set[str] = set()
         self._said = 0.0
 
     def __enter__(self) -> Self:
@@ -77,7 +78,10 @@ class Display:
             self._started[name] = now, done
             self._tasks[name] = self._bars.add_task(name, total=total)
         self._bars.update(self._tasks[name], completed=done)
-        if not self._terminal and (now - self._said > LINE_EVERY_S or done == total):
+        ends = done >= total and name not in self._ended
+        if ends:
+            self._ended.add(name)
+        if not self._terminal and (ends or now - self._said > LINE_EVERY_S):
             self._said = now
             began, before = self._started[name]
             rate = (done - before) / max(now - began, 1e-9)
@@ -108,7 +112,7 @@ def say_plan(plans: Sequence[SymbolPlan], *, err: bool) -> None:
         total = sum((plan.cost for plan in busy), Cost())
         files = sum(piece.file is not None for plan in busy for piece in plan.pieces)
         click.echo(
-            f"together: {_cost(total)}, {files} files of the archive; about "
+            f"together: {_cost(total)} ({files} of the archive); about "
             f"{_duration(seconds(busy))} where nobody else spends weight",
             err=err,
         )
@@ -162,10 +166,9 @@ def _span(plan: SymbolPlan) -> str:
 
 
 def _cost(cost: Cost) -> str:
-    return (
-        f"about {cost.rows:,} rows, weight {cost.weight:,}, {cost.requests:,} requests, "
-        f"{_bytes(cost.bytes)} of files"
-    )
+    files = f", {_bytes(cost.bytes)} of files" if cost.bytes else ""
+    weight = f"weight {cost.weight:,}, {cost.requests:,} requests"
+    return f"about {cost.rows:,} rows, {weight}{files}"
 
 
 def _bytes(count: float) -> str:
