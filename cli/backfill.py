@@ -172,7 +172,7 @@ def _apply(wanted: Wanted, *, as_json: bool) -> None:
                 plans = await _plans(session, wanted, display)
             say_plan(plans, err=True)
             with Display("loaded") as display:
-                return await session.apply(plans, display.show)
+                return await session.apply(plans, display.show, display.count)
 
     outcomes = _run(work)
     if as_json:

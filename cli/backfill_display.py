@@ -51,6 +51,7 @@ class Display:
         self._terminal = console.is_terminal
         self._tasks: dict[str, TaskID] = {}
         self._started: dict[str, tuple[float, int]] = {}
+        self._ended: set[str] = set()
         self._said = 0.0
 
     def __enter__(self) -> Self:
@@ -77,7 +78,10 @@ class Display:
             self._started[name] = now, done
             self._tasks[name] = self._bars.add_task(name, total=total)
         self._bars.update(self._tasks[name], completed=done)
-        if not self._terminal and (now - self._said > LINE_EVERY_S or done == total):
+        ends = done >= total and name not in self._ended
+        if ends:
+            self._ended.add(name)
+        if not self._terminal and (ends or now - self._said > LINE_EVERY_S):
             self._said = now
             began, before = self._started[name]
             rate = (done - before) / max(now - began, 1e-9)
@@ -97,7 +101,7 @@ def say_plan(plans: Sequence[SymbolPlan], *, err: bool) -> None:
     """The cost of each symbol and of all together, before anything is loaded."""
     busy = [plan for plan in plans if plan.pieces]
     for plan in busy[:MOST_LINES]:
-        click.echo(f"{plan.symbol} {plan.stream} {_span(plan)}: {_cost(plan.cost)}", err=err)
+        click.echo(f"{plan.symbol} {plan.stream} {_span(plan)}: {_cost([plan])}", err=err)
         for path in plan.reissued:
             click.echo(f"  published anew since it was loaded: {path}", err=err)
     if len(busy) > MOST_LINES:
@@ -105,12 +109,9 @@ def say_plan(plans: Sequence[SymbolPlan], *, err: bool) -> None:
     if idle := len(plans) - len(busy):
         click.echo(f"{idle} of {len(plans)} symbols: nothing to load", err=err)
     if busy:
-        total = sum((plan.cost for plan in busy), Cost())
-        files = sum(piece.file is not None for plan in busy for piece in plan.pieces)
+        length = _duration(seconds(busy))
         click.echo(
-            f"together: {_cost(total)}, {files} files of the archive; about "
-            f"{_duration(seconds(busy))} where nobody else spends weight",
-            err=err,
+            f"together: {_cost(busy)}; about {length} where nobody else spends weight", err=err
         )
 
 
@@ -161,11 +162,12 @@ def _span(plan: SymbolPlan) -> str:
     return f"{from_ms(first):%Y-%m-%dT%H:%M} to {from_ms(last):%Y-%m-%dT%H:%M}"
 
 
-def _cost(cost: Cost) -> str:
-    return (
-        f"about {cost.rows:,} rows, weight {cost.weight:,}, {cost.requests:,} requests, "
-        f"{_bytes(cost.bytes)} of files"
-    )
+def _cost(plans: Sequence[SymbolPlan]) -> str:
+    cost = sum((plan.cost for plan in plans), Cost())
+    said = f"about {cost.rows:,} rows, weight {cost.weight:,}, {cost.requests:,} requests"
+    files = sum(piece.file is not None for plan in plans for piece in plan.pieces)
+    noun = "file" if files == 1 else "files"
+    return f"{said}, {_bytes(cost.bytes)} in {files:,} {noun} of the archive" if files else said
 
 
 def _bytes(count: float) -> str:

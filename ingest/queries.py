@@ -73,6 +73,14 @@ SELECT venue, symbol, stream, first_missing, last_missing, state, cause, detail,
 FROM gaps WHERE venue = %(venue)s AND state = 'open' ORDER BY detected_at, symbol, first_missing
 """
 
+# pk_gaps
+GAPS_WITHIN = """
+SELECT venue, symbol, stream, first_missing, last_missing, state, cause, detail, detected_at, as_of
+FROM gaps WHERE venue = %(venue)s AND symbol = %(symbol)s AND stream = %(stream)s
+  AND first_missing >= %(first)s AND last_missing < %(end)s AND state <> 'repaired'
+ORDER BY first_missing
+"""
+
 # one row; its age by PostgreSQL's own clock
 LOAD_SHEDDING = """
 SELECT level, extract(epoch FROM clock_timestamp() - at)::float8 AS age_s FROM load_shedding

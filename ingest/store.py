@@ -112,6 +112,18 @@ class Store:
         """What is missing and may still be found, the oldest first."""
         return [Gap(**row) for row in self.read(queries.OPEN_GAPS, venue=venue)]
 
+    def gaps_within(self, venue: str, symbol: str, stream: str, places: range) -> list[Gap]:
+        """What is noted as missing of a stream, whatever its state but repaired, inside places."""
+        rows = self._read(
+            queries.GAPS_WITHIN,
+            venue=venue,
+            symbol=symbol,
+            stream=stream,
+            first=places.start,
+            end=places.stop,
+        )
+        return [Gap(**row) for row in rows]
+
     def load_instruments(self, venue: str) -> list[Instrument]:
         """What was ever listed, delisted symbols too."""
         return [Instrument(**row) for row in self.read(queries.INSTRUMENTS, venue=venue)]

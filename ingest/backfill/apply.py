@@ -1,7 +1,8 @@
 """Carries a plan out, piece by piece, a transaction at a time.
 
 Rows travel together with how far they bring their piece (`backfills`), so a killed backfill goes on
-after the last transaction. A file that is refused costs only itself.
+after the last transaction. A file that is refused costs only itself. Gaps that a piece fills, of
+whatever cause, become repaired.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from functools import partial
 
 import msgspec
 
+from contracts.market import Gap
 from ingest.backfill.asking import Asking
 from ingest.backfill.block import Block
 from ingest.backfill.calm import Calm
@@ -22,9 +24,10 @@ from ingest.backfill.klines import KlineLoad
 from ingest.backfill.past_prices import PastPrices
 from ingest.backfill.plan import Piece, SymbolPlan
 from ingest.backfill.trades import TradeLoad
-from ingest.batch import BackfillProgress
+from ingest.batch import BackfillProgress, Batch
 from ingest.binance.archive import Archive, Download
 from ingest.binance.archive_files import TRADES, interval_of
+from ingest.binance.limits import utc_now
 from ingest.errors import ArchiveRefused, ExchangeError
 from ingest.settings import IngestSettings
 from ingest.span import from_ms
@@ -154,12 +157,28 @@ class _Run:
 
     async def _keep(self, block: Block, made: BackfillProgress) -> None:
         batch = block.batch
+        self._missing += [(gap.first_missing, gap.last_missing) for gap in batch.gaps]
+        if block.proved:
+            batch = Batch(gaps=await self._filled(block.proved))
         written = await self._store.call(partial(self._store.store.copy, batch, made))
         self._done += block.count
         self._received += len(batch.klines) + len(batch.trades)
         self._stored += written.rows.get("klines", 0) + written.rows.get("trades", 0)
         self._quarantined += written.quarantined
-        self._missing += [(gap.first_missing, gap.last_missing) for gap in batch.gaps]
+
+    async def _filled(self, proved: range) -> list[Gap]:
+        """Gaps of before that lie in what was proved, and were not found again: repaired."""
+        store = self._store.store
+        of = (self._backfill.venue, self._plan.symbol, self._plan.stream)
+        known = await self._store.call(lambda: store.gaps_within(*of, proved))
+        found = {first for first, _ in self._missing}
+        return [
+            msgspec.structs.replace(
+                gap, state="repaired", detail=f"{gap.detail}; backfilled", as_of=utc_now()
+            )
+            for gap in known
+            if gap.first_missing not in found
+        ]
 
     async def _holes(self) -> list[tuple[datetime, datetime]]:
         """Holes among all the candles that the database holds of the span."""

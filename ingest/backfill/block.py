@@ -12,11 +12,14 @@ class Block(msgspec.Struct, frozen=True):
     """Rows of one transaction. `next_ms`: with them, everything before it is stored.
 
     `count`: of the rows that the plan foresaw, those that are thereby settled, missing ones too.
+    `proved`, in the last block of a piece: its places in `gaps` (ids; open times in ms), all of
+    which were stored by now or found to be missing.
     """
 
     batch: Batch
     next_ms: int
     count: int
+    proved: range | None = None
 
 
 def once(rejected: list[Rejected], more: list[Rejected]) -> list[Rejected]:

@@ -60,6 +60,7 @@ class KlineLoad:
         async with contextlib.aclosing(pages):
             async for together in pages:
                 yield _block(wanted.grid, together)
+        yield Block(Batch(), piece.span.end, 0, range(piece.span.start, piece.span.end))
 
     async def _rest(self, wanted: _Wanted, piece: Piece) -> AsyncGenerator[list[_Page], None]:
         async def page(span: Span) -> _Page:

@@ -111,7 +111,9 @@ class BackfillSession:
 
         return await self._side_by_side(plan, symbols, count)
 
-    async def apply(self, plans: Sequence[SymbolPlan], progress: Progress) -> list[Outcome]:
+    async def apply(
+        self, plans: Sequence[SymbolPlan], progress: Progress, count: Count
+    ) -> list[Outcome]:
         """Carry plans out; `progress` is called after each transaction."""
         listed = self._info.instruments
         batch = Batch(instruments=listed, rejected=self._info.rejected)
@@ -123,13 +125,13 @@ class BackfillSession:
             self._store,
             {one.symbol: one.quote_asset for one in listed},
         )
-        return await self._side_by_side(lambda plan: backfill.run(plan, progress), plans)
+        return await self._side_by_side(lambda plan: backfill.run(plan, progress), plans, count)
 
     async def _side_by_side(
         self,
         work: Callable[[Item], Awaitable[Value]],
         items: Sequence[Item],
-        count: Count = lambda _done, _total: None,
+        count: Count,
     ) -> list[Value]:
         """The results in the order of the items; some are worked on at once."""
         turn = asyncio.Semaphore(self._settings.backfill_symbols_at_once)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 import msgspec
 import structlog
@@ -38,12 +39,14 @@ from ingest.binance.archive_files import (
 )
 from ingest.binance.exchange_info import ExchangeInfo
 from ingest.catalogue import TRADING, Catalogue
-from ingest.errors import BadAnswer, BadRange, Unreachable
+from ingest.errors import ArchiveRefused, BadAnswer, BadRange, Unreachable
 from ingest.intervals import DAY
 from ingest.span import Grid, Span, in_ms
 from ingest.writer import StoreThread
 
 log = structlog.get_logger(__name__)
+
+Value = TypeVar("Value")
 
 _MEGABYTE = 1024 * 1024
 _SETTLED_MS = 10_000  # a trade is told by every endpoint so long after it happened
@@ -67,6 +70,7 @@ class Survey:
         self._archive = archive if prefer != "rest" else None
         self._prefer = prefer
         self._file_limit = file_limit_mb * _MEGABYTE
+        self._alone, self._reached = asyncio.Lock(), False
         self._listed: dict[str, Instrument] = {}
 
     async def listing(self) -> ExchangeInfo:
@@ -158,8 +162,10 @@ class Survey:
         start = span.start // DAY * DAY
         while start < span.end:
             page = await self._asking.klines(symbol, "1d", Span(start, span.end))
+            if page.rejected:
+                raise BadAnswer("klines", f"a day of {symbol}: {page.rejected[0].reason}")
             counts |= {in_ms(day.open_time): day.trade_count for day in page.rows}
-            if len(page.rows) + len(page.rejected) < endpoints.PAGE:
+            if len(page.rows) < endpoints.PAGE:
                 break
             start = max(counts) + DAY
         return counts
@@ -169,25 +175,23 @@ class Survey:
     async def _pieces(
         self, of: tuple[str, str], wanted: Span, rows_in: RowsIn, tariff: Tariff
     ) -> tuple[tuple[Piece, ...], tuple[str, ...]]:
-        """What of a (symbol, stream) is to be loaded, and which files of it were reissued."""
+        """What of a (symbol, stream) is to be loaded, and which files of it were reissued.
+
+        What came from a file counts as stored as long as its checksum is the one that was loaded.
+        """
         venue, (symbol, stream) = self._asking.venue, of
         known = await self._store.call(lambda: self._store.store.backfills(venue, symbol, stream))
-        known = [each for each in known if _overlap(each, wanted)]
-        reissued = await self._reissued({each.source: each.checksum for each in known})
-        stored = [_span(each) for each in known if each.source not in reissued]
-        stretches = not_stored(wanted, stored)
+        files = sorted({each.source for each in known if each.checksum and _meets(each, wanted)})
+        now = dict(zip(files, await asyncio.gather(*map(self._checksum, files)), strict=True))
+        fresh = [each for each in known if now.get(each.source) in {None, each.checksum}]
+        stretches = not_stored(wanted, map(_span, fresh))
         mixes = [await self._mix(of, stretch, rows_in, tariff) for stretch in stretches]
-        return joined(piece for mix in mixes for piece in mix), tuple(sorted(reissued))
-
-    async def _reissued(self, loaded: dict[str, str]) -> set[str]:
-        """Paths of files whose checksum is not the one that was loaded."""
-        files = [path for path, checksum in loaded.items() if checksum]
-        now = await asyncio.gather(*map(self._checksum, files))
-        return {
-            path
-            for path, checksum in zip(files, now, strict=True)
-            if checksum not in {None, loaded[path]}
+        stale = {
+            each.source
+            for each in known
+            if each not in fresh and any(_meets(each, stretch) for stretch in stretches)
         }
+        return joined(piece for mix in mixes for piece in mix), tuple(sorted(stale))
 
     async def _mix(
         self, of: tuple[str, str], stretch: Span, rows_in: RowsIn, tariff: Tariff
@@ -223,32 +227,41 @@ class Survey:
 
     async def _find(self, file: ArchiveFile, rest: Piece) -> Piece | None:
         """A piece from a file, where there is one that is not too long."""
-        if self._archive is None or file.span.end > in_ms(self._asking.now()):
+        if file.span.end > in_ms(self._asking.now()):
             return None
-        try:
-            size = await self._archive.size(file.path)
-        except Unreachable as error:
-            self._do_without(error)
-            return None
+        size = await self._told(lambda archive: archive.size(file.path))
         if size is None or size > self._file_limit:
             return None
         return msgspec.structs.replace(rest, file=file, size=size)
 
     async def _checksum(self, path: str) -> str | None:
+        try:
+            return await self._told(lambda archive: archive.checksum(path))
+        except ArchiveRefused as error:  # what was loaded was right when it was
+            log.warning("nobody can say whether a file was published anew", reason=str(error))
+            return None
+
+    async def _told(self, ask: Callable[[Archive], Awaitable[Value | None]]) -> Value | None:
+        """What the archive says, None where it is away; the first question is asked alone."""
+        if not self._reached:
+            async with self._alone:
+                if not self._reached:
+                    return await self._tried(ask)
+        return await self._tried(ask)
+
+    async def _tried(self, ask: Callable[[Archive], Awaitable[Value | None]]) -> Value | None:
         if self._archive is None:
             return None
         try:
-            return await self._archive.checksum(path)
+            value = await ask(self._archive)
         except Unreachable as error:
-            self._do_without(error)
-            return None
-
-    def _do_without(self, error: Unreachable) -> None:
-        if self._prefer == "archive":
-            raise error
-        if self._archive is not None:
+            if self._prefer == "archive":
+                raise
             log.warning("the archive cannot be reached: planning by REST alone", reason=str(error))
-        self._archive = None
+            self._archive = None
+            return None
+        self._reached = True
+        return value
 
 
 def _begin(day: Span) -> int:
@@ -265,6 +278,6 @@ def _span(known: BackfillProgress) -> Span:
     return Span(in_ms(known.start_time), in_ms(known.next_time))
 
 
-def _overlap(known: BackfillProgress, wanted: Span) -> bool:
+def _meets(known: BackfillProgress, wanted: Span) -> bool:
     span = _span(known)
     return span.start < wanted.end and span.end > wanted.start

@@ -59,7 +59,7 @@ class TradeLoad:
                     next_ms = max(next_ms, in_ms(trades[-1].traded_at))
                 batch = Batch(trades=trades, gaps=run.gaps, rejected=run.rejected)
                 yield Block(batch, min(next_ms, piece.span.end), run.count)
-        yield Block(Batch(), piece.span.end, 0)
+        yield Block(Batch(), piece.span.end, 0, ids)
 
     async def _ids(self, symbol: str, span: Span) -> range:
         """The ids of the trades of a span. Where one piece ends, the next begins: asked once."""

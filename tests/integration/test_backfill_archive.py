@@ -16,15 +16,18 @@ from contracts.naming import Role
 from ingest.backfill.apply import Outcome
 from ingest.backfill.plan import Prefer, SymbolPlan
 from ingest.backfill.session import BackfillSession
+from ingest.batch import Batch
 from ingest.binance.archive import Archive
 from ingest.binance.archived_trades import ArchivedTrades
 from ingest.exchange import choose
 from ingest.settings import IngestSettings
 from ingest.span import Span, in_ms
+from ingest.store import Store
 from runtime.endpoints import PostgresEndpoint
 from tests.conftest import Stack, free_ports
 from tests.integration import scratch
 from tests.integration.ingesting import Simulator, settings_for
+from tests.market_rows import gap
 
 pytestmark = pytest.mark.integration
 
@@ -92,7 +95,7 @@ async def _backfill(
             plans = await session.plan_trades(symbols, when, lambda *_: None)
         else:
             plans = await session.plan_klines(symbols, stream, when, lambda *_: None)
-        return plans, await session.apply(plans, lambda *_: None)
+        return plans, await session.apply(plans, lambda *_: None, lambda *_: None)
 
 
 def backfill(
@@ -220,7 +223,7 @@ def test_trades_that_a_stream_brought_are_left_as_they_are(
     backfill(settings, "trades", hour, source="rest")
     cursor = owner.cursor()
     cursor.execute("DELETE FROM trades WHERE trade_id % 3 = 0; DELETE FROM backfills")
-    kept = "SELECT trade_id, traded_at_us, ingested_at FROM trades WHERE trade_id %% 3 <> 0"
+    kept = "SELECT trade_id, traded_at_us, ingested_at FROM trades WHERE trade_id % 3 <> 0"
     before = scratch.fetch(owner, f"{kept} ORDER BY trade_id")
     _, outcome = backfill(settings, "trades", hour)
     assert outcome.stored == outcome.received - len(before)
@@ -299,6 +302,48 @@ def test_what_a_file_lacks_is_asked_for_and_what_nobody_has_is_confirmed(
     assert gaps == [("trades", *lost, "exchange-confirmed", "exchange")]
     expected = [row for row in theirs if not lost[0] <= row[0] <= lost[1]]
     assert scratch.fetch(owner, STORED_TRADES, SYMBOL) == expected
+
+
+def test_gaps_that_a_backfill_fills_are_repaired_and_others_stay(
+    settings: IngestSettings, simulator: Simulator, owner: scratch.Connection
+) -> None:
+    """Left open by whomever; one that reaches beyond what was loaded is not judged."""
+    when = span(DAY, timedelta(hours=1))
+    first = told(simulator, SYMBOL, when)[0][0]
+    begin = in_ms(DAY)
+    store = Store(settings)
+    store.write(
+        Batch(
+            gaps=[
+                gap(first + 3, symbol=SYMBOL),
+                gap(first - 2, symbol=SYMBOL),
+                gap(begin, symbol=SYMBOL, stream="klines_1m", last_missing=begin + 60_000),
+            ]
+        )
+    )
+    store.close()
+    backfill(settings, "trades", when)
+    backfill(settings, "1m", when)
+    states = scratch.fetch(owner, "SELECT first_missing, state FROM gaps ORDER BY 1")
+    assert states == [(first - 2, "open"), (first + 3, "repaired"), (begin, "repaired")]
+
+
+def test_a_hole_that_was_confirmed_is_repaired_by_a_file_that_is_published_anew(
+    settings: IngestSettings, simulator: Simulator, owner: scratch.Connection
+) -> None:
+    """The exchange has found what it had lost."""
+    when, at = span(DAY, timedelta(days=1)), in_ms(DAY) + 600 * 60_000
+    for path, place in ((KLINES, at * 1000), ("/api/v3/klines", at)):  # the file is in µs
+        simulator.fault(path, None, do="hide", field=0, first=place, last=place)
+    _, outcome = backfill(settings, "1m", when)
+    lost = DAY + timedelta(hours=10)
+    assert outcome.gaps == [(lost, lost)]
+    state = "SELECT state FROM gaps WHERE first_missing = %s"
+    assert scratch.value(owner, state, at) == "exchange-confirmed"
+    simulator.heal()
+    _, outcome = backfill(settings, "1m", when)
+    assert outcome.gaps == []
+    assert scratch.value(owner, state, at) == "repaired"
 
 
 def test_file_that_ends_too_early_is_completed(

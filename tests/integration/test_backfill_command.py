@@ -100,7 +100,7 @@ def test_plan_says_the_cost_and_loads_nothing(
         f"TAOUSDT trades 2026-03-05T00:00 to 2026-03-07T00:00: about {planned['rows']:,} rows"
         in said
     )
-    assert "2 files of the archive; about 1 s" in said
+    assert "in 2 files of the archive; about 1 s" in said
     assert scratch.value(owner, "SELECT count(*) FROM trades") == 0
     assert scratch.value(owner, "SELECT count(*) FROM instruments") == 0
     assert not [one for one in simulator.log("/data/") if one["path"].endswith("CHECKSUM")]

@@ -59,6 +59,9 @@ class Kept(Store):
     def backfills(self, *_: object) -> list[BackfillProgress]:
         return []
 
+    def gaps_within(self, *_: object) -> list[Gap]:
+        return []
+
     def load_shedding(self) -> tuple[int, float]:
         return 0, 0.0
 
