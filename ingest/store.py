@@ -114,7 +114,7 @@ class Store:
 
     def gaps_within(self, venue: str, symbol: str, stream: str, places: range) -> list[Gap]:
         """What is noted as missing of a stream, whatever its state but repaired, inside places."""
-        rows = self._read(
+        rows = self.read(
             queries.GAPS_WITHIN,
             venue=venue,
             symbol=symbol,
