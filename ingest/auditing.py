@@ -27,7 +27,7 @@ from ingest.binance.limits import utc_now
 from ingest.candle_repair import STREAM
 from ingest.intervals import following
 from ingest.investigation import A_ROUND, BEGINNING, Investigator
-from ingest.judging import CAUSE, SETTLED, Judge, is_contiguous
+from ingest.judging import CAUSE, SETTLED, Judge, held_ids, is_contiguous
 from ingest.ledger import Ledger
 from ingest.polling import Market
 from ingest.settings import IngestSettings
@@ -127,10 +127,13 @@ class Audit:
     def _look_at_trades(self, symbol: str, since: datetime, until: datetime) -> None:
         """Judge the minutes of an hour again, and find holes in it and before it."""
         minutes = self._ledger.minutes(symbol, since, until)
-        if not any(each.made.trade_count for each in minutes):
-            return  # nothing of it is held; a hole shows at the next trade
+        held = held_ids(minutes)
+        if not held:
+            return  # a hole shows at the next trade
         before = self._ledger.around(symbol, since, until).before
-        if not is_contiguous(before, minutes):
+        if is_contiguous(minutes):
+            self._judge.record_filled(symbol, held)
+        if not (is_contiguous(minutes) and before in {None, held.start - 1}):
             self._judge.record_holes(symbol, since, until)
         self._judge.judge(minutes)
 

@@ -17,6 +17,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
+import msgspec
+
 from contracts.market import Certificate, Event, Gap
 from ingest import metrics
 from ingest.batch import Batch
@@ -70,6 +72,16 @@ class Judge:
             for hole in holes
             for rest in unrecorded(hole, known)
         ]
+        if rows:
+            self.ledger.write(Batch(gaps=rows))
+
+    def record_filled(self, symbol: str, held: range) -> None:
+        """End the gaps of ids that are all held by now, whoever brought them, as far as they are.
+
+        A backfill from archives does; what is still missing of a gap keeps its state.
+        """
+        known = self.ledger.gaps_among(symbol, "trades", held.start, held.stop - 1)
+        rows = [row for gap in known for row in without(gap, held, utc_now())]
         if rows:
             self.ledger.write(Batch(gaps=rows))
 
@@ -162,15 +174,36 @@ def unrecorded(hole: range, gaps: Iterable[Gap]) -> list[range]:
     return found
 
 
-def is_contiguous(before: int | None, minutes: Sequence[Minute]) -> bool:
-    """Whether the trades of these minutes follow one another, and the one before them."""
+def without(gap: Gap, held: range, now: datetime) -> list[Gap]:
+    """The rows that a gap becomes once these ids are held: what is left of it, and the rest."""
+    inside = range(max(gap.first_missing, held.start), min(gap.last_missing + 1, held.stop))
+    pieces = [
+        (gap.first_missing, inside.start - 1, gap.state, gap.detail),
+        (inside.start, inside.stop - 1, "repaired", f"{gap.detail}; filled".removeprefix("; ")),
+        (inside.stop, gap.last_missing, gap.state, gap.detail),
+    ]
+    return [
+        msgspec.structs.replace(
+            gap, first_missing=first, last_missing=last, state=state, detail=detail, as_of=now
+        )
+        for first, last, state, detail in pieces
+        if first <= last
+    ]
+
+
+def held_ids(minutes: Sequence[Minute]) -> range:
+    """The ids of all trades of contiguous minutes; empty where there is none."""
     held = [each.made for each in minutes if each.made.trade_count]
     if not held:
-        return True
-    first = min(each.first_trade_id for each in held)
-    last = max(each.last_trade_id for each in held)
-    count = sum(each.trade_count for each in held)
-    return count == last - first + 1 and before in {None, first - 1}
+        return range(0)
+    return range(
+        min(each.first_trade_id for each in held), max(each.last_trade_id for each in held) + 1
+    )
+
+
+def is_contiguous(minutes: Sequence[Minute]) -> bool:
+    """Whether no id is missing or twice between the trades of these minutes."""
+    return sum(each.made.trade_count for each in minutes) == len(held_ids(minutes))
 
 
 def _evidence(row: Certificate) -> tuple[int, int, int]:

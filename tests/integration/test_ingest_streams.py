@@ -156,6 +156,7 @@ def test_what_no_poll_brings_back_is_a_gap_that_is_read_back(
     monkeypatch.setattr("ingest.readback.LOOK_S", 1.0)
     with ingesting(settings):
         eventually(everything_flows)
+        eventually(lambda: rests(simulator))  # the tape has begun
         for path in ("/api/v3/trades", "/api/v3/historicalTrades"):
             simulator.fault(path, count=None, do="page", name="unknown")
         simulator.fault("stream:btcusdt@trade", count=3, do="drop")
@@ -206,6 +207,6 @@ def test_what_is_shed_is_not_taken_from_streams_either(
         finally:
             owner.cursor().execute(shed, (0,))
         eventually(lambda: newest(owner, "trades", "trade_id") > before[0])
-        still = "SELECT count(*) FROM gaps WHERE state = 'open'"  # books' ends at its next poll
+        still = "SELECT count(*) FROM gaps WHERE state = 'open'"  # of books and prices, too
         eventually(lambda: scratch.value(owner, still) == 0)
         assert_no_trade_is_missing(owner)

@@ -163,6 +163,19 @@ def test_holes_become_gaps_but_for_what_stands_in_one(ledger: Ledger) -> None:
     assert {each.cause for each in found if each.first_missing in {3, 6, 12}} == {"lost"}
 
 
+def test_what_somebody_else_filled_is_a_gap_no_more(ledger: Ledger) -> None:
+    """A backfill brought a part of it: that is repaired, the rest as it was."""
+    rows = [trade(n, ms=n) for n in range(5, 10)]
+    ledger.write(Batch(trades=rows, gaps=[gap(1, last_missing=20, state="unprovable")]))
+    judge = Judge(ledger)
+    for _ in range(2):
+        judge.record_filled(SYMBOL, range(5, 10))
+    found = ledger.gaps_among(SYMBOL, "trades", 0, 99)
+    assert [(each.first_missing, each.last_missing, each.state) for each in found] == [
+        (1, 4, "unprovable"), (10, 20, "unprovable"),
+    ]  # fmt: skip
+
+
 def test_a_minute_whose_gap_is_open_is_incomplete(ledger: Ledger) -> None:
     """Its hole is recorded, though nobody noticed it before; trades of before are needed."""
     rows = [trade(1, ms=-5), trade(2, ms=5), trade(5, ms=9), trade(6, ms=60_001)]

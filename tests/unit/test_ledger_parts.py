@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from contracts.market import Trade
@@ -19,7 +19,7 @@ from ingest.candle_repair import Found, interval_of, settled
 from ingest.conservation import Rebuilt
 from ingest.correction import after, correct, shown
 from ingest.investigation import AGAIN, SELDOM, Backoff
-from ingest.judging import certificate, is_contiguous, is_news, unrecorded
+from ingest.judging import certificate, held_ids, is_contiguous, is_news, unrecorded, without
 from ingest.ledger import Minute
 from ingest.span import Span, in_ms
 from tests.market_rows import MINUTE, NOON, SYMBOL, VENUE, gap, kline
@@ -206,19 +206,40 @@ def minute(count: int, first: int, last: int, number: int = 0) -> Minute:
 
 
 def test_minutes_are_contiguous_where_no_id_is_missing_or_twice() -> None:
-    """Within them, between them, and before the first."""
+    """Within them and between them."""
     quiet = Minute(
         venue=VENUE, symbol=SYMBOL, open_time=NOON, candle=None, made=Rebuilt(), known=None
     )
     first, second = minute(3, 1, 3), minute(2, 4, 5, 1)
-    assert is_contiguous(None, [])
-    assert is_contiguous(7, [quiet])
-    assert is_contiguous(None, [first, quiet, second])
-    assert is_contiguous(0, [first, second])
-    assert not is_contiguous(-5, [first, second])
-    assert not is_contiguous(0, [first, minute(2, 5, 6, 1)])
-    assert not is_contiguous(0, [minute(2, 1, 3)])
-    assert not is_contiguous(0, [minute(4, 1, 3)])
+    assert is_contiguous([])
+    assert is_contiguous([quiet])
+    assert is_contiguous([first, quiet, second])
+    assert (held_ids([quiet]), held_ids([first, quiet, second])) == (range(0), range(1, 6))
+    assert not is_contiguous([first, minute(2, 5, 6, 1)])
+    assert not is_contiguous([minute(2, 1, 3)])
+    assert not is_contiguous([minute(4, 1, 3)])
+
+
+@given(
+    st.tuples(st.integers(0, 20), st.integers(0, 20)),
+    st.tuples(st.integers(0, 20), st.integers(1, 20)),
+)
+def test_a_gap_that_is_filled_in_part_keeps_its_state_for_the_rest(
+    missing_: tuple[int, int], held_: tuple[int, int]
+) -> None:
+    """The rows together are the gap; what is held is repaired, each id in one row."""
+    whole = gap(missing_[0], last_missing=sum(missing_), state="unprovable", detail="too long")
+    held = range(held_[0], sum(held_))
+    assume(held.start <= whole.last_missing and whole.first_missing < held.stop)
+    states = {
+        id_: row.state
+        for row in without(whole, held, NOON)
+        for id_ in range(row.first_missing, row.last_missing + 1)
+    }
+    assert states == {
+        id_: "repaired" if id_ in held else "unprovable"
+        for id_ in range(whole.first_missing, whole.last_missing + 1)
+    }
 
 
 def test_a_verdict_that_says_no_more_is_not_written_again() -> None:
