@@ -83,6 +83,8 @@ class KlineLoad:
                 for row in parsed.rows
                 if row.is_closed and span.start <= in_ms(row.open_time) < span.end
             ]
+            if not (rows or parsed.rejected):  # a piece may begin far within its file
+                continue
             through = max([next_ms, *(grid.after(time) for time in _open_times(rows))])
             here = Span(next_ms, through)
             yield [await self._completed(wanted, here, rows, parsed.rejected)]

@@ -17,7 +17,7 @@ from ingest.binance.archive import Archive
 from ingest.binance.archive_files import TRADES, klines_stream
 from ingest.binance.client import Client
 from ingest.binance.exchange_info import ExchangeInfo
-from ingest.errors import BadAnswer, BadRange, BadRequest, ExchangeError
+from ingest.errors import BadAnswer, BadRange, BadRequest
 from ingest.exchange import choose
 from ingest.settings import IngestSettings, is_loopback
 from ingest.span import Span
@@ -89,27 +89,23 @@ class BackfillSession:
         self, symbols: Sequence[str], interval: str, span: Span, count: Count
     ) -> list[SymbolPlan]:
         """Of each symbol, what of the candles is to be loaded, and from where."""
-
-        async def plan(symbol: str) -> SymbolPlan:
-            try:
-                return await self._survey.klines(symbol, interval, span)
-            except (BadAnswer, BadRequest) as error:
-                return _no_plan(symbol, klines_stream(interval), span, error)
-
-        return await self._side_by_side(plan, symbols, count)
+        return await self._side_by_side(
+            lambda symbol: _planned(
+                symbol, klines_stream(interval), self._survey.klines(symbol, interval, span)
+            ),
+            symbols,
+            count,
+        )
 
     async def plan_trades(
         self, symbols: Sequence[str], span: Span, count: Count
     ) -> list[SymbolPlan]:
         """Of each symbol, what of the trades is to be loaded, and from where."""
-
-        async def plan(symbol: str) -> SymbolPlan:
-            try:
-                return await self._survey.trades(symbol, span)
-            except (BadAnswer, BadRequest) as error:
-                return _no_plan(symbol, TRADES, span, error)
-
-        return await self._side_by_side(plan, symbols, count)
+        return await self._side_by_side(
+            lambda symbol: _planned(symbol, TRADES, self._survey.trades(symbol, span)),
+            symbols,
+            count,
+        )
 
     async def apply(
         self, plans: Sequence[SymbolPlan], progress: Progress, count: Count
@@ -155,14 +151,17 @@ class BackfillSession:
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _no_plan(symbol: str, stream: str, span: Span, error: ExchangeError) -> SymbolPlan:
-    """Of a symbol whose answers cannot be used: the others are planned."""
-    return SymbolPlan(
-        symbol=symbol,
-        stream=stream,
-        span=Span(span.start, span.start),
-        rows=0,
-        pieces=(),
-        tariff=Tariff(1, 1),
-        failure=f"{symbol}: {error}",
-    )
+async def _planned(symbol: str, stream: str, plan: Awaitable[SymbolPlan]) -> SymbolPlan:
+    """The plan; of a symbol whose answers cannot be used, none, so that the others are planned."""
+    try:
+        return await plan
+    except (BadAnswer, BadRequest) as error:
+        return SymbolPlan(
+            symbol=symbol,
+            stream=stream,
+            span=Span(0, 0),
+            rows=0,
+            pieces=(),
+            tariff=Tariff(1, 1),
+            failure=f"{symbol}: {error}",
+        )

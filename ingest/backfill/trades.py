@@ -80,7 +80,8 @@ class TradeLoad:
                 async for run in self._rest(symbol, hole):
                     yield run
             rows = [found[trade_id] for trade_id in sorted(found)]
-            yield _Run(rows, parsed.rejected, [], len(rows))
+            if rows or parsed.rejected:  # a piece may begin far within its file
+                yield _Run(rows, parsed.rejected, [], len(rows))
             next_id = through
         async for run in self._rest(symbol, range(next_id, ids.stop)):
             yield run

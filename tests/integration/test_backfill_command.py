@@ -172,6 +172,20 @@ def test_whole_market_of_a_quote_asset_side_by_side(
     assert done.stdout.count("48 rows received, 48 new or revised") == len(wanted)
 
 
+def test_a_symbol_whose_answers_are_broken_does_not_hold_the_others_up(
+    settings: IngestSettings, simulator: Simulator, owner: scratch.Connection
+) -> None:
+    """They are loaded; the command ends with 1 and names it."""
+    simulator.fault("/api/v3/klines", None, symbol=SYMBOL, do="page", name="maintenance")
+    quick = settings.model_copy(update={"attempts": 1})
+    arguments = ("--interval", "1h", "--start", "2026-03-01", "--end", "2026-03-02")
+    done = tidemark(quick, "backfill", "klines", SYMBOL, "BTCUSDT", *arguments)
+    assert done.returncode == 1
+    assert f"{SYMBOL}: klines: HTML where JSON is due" in done.stderr
+    stored = scratch.fetch(owner, "SELECT symbol, count(*) FROM klines GROUP BY symbol")
+    assert stored == [("BTCUSDT", 24)]
+
+
 def test_backfill_waits_while_the_watch_sheds_load(
     settings: IngestSettings, owner: scratch.Connection
 ) -> None:

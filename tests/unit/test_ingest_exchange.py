@@ -30,10 +30,15 @@ def test_binance_never_falls_back(tmp_path: Path) -> None:
 def test_the_simulator_is_taken_where_it_is_asked_for(tmp_path: Path) -> None:
     """Only its own address is known then, so nothing can go out."""
     exchange = chosen(tmp_path, "simulator")
-    address = "127.0.0.1:18080"
-    assert exchange == Exchange(
-        "simulator", (f"http://{address}",), (f"ws://{address}",), f"http://{address}"
-    )
+    urls = ("http://127.0.0.1:18080",), ("ws://127.0.0.1:18080",)
+    assert exchange == Exchange("simulator", *urls, archive_url="http://127.0.0.1:18080")
+
+
+def test_the_real_exchange_has_the_real_archive(tmp_path: Path) -> None:
+    """Unless another is named."""
+    assert chosen(tmp_path, "binance").archive_url == "https://data.binance.vision"
+    settings = IngestSettings(exchange="binance", archive_url="https://mirror.example/binance/")
+    assert asyncio.run(choose(settings)).archive_url == "https://mirror.example/binance"
 
 
 def test_auto_takes_the_simulator_where_no_host_answers_and_says_so_loudly(
