@@ -84,7 +84,8 @@ class Poller:
         }
         self.stale = False  # an answer shows that exchangeInfo is out of date
         self.informed = False  # exchangeInfo was read since somebody set this back
-        self._ranked: frozenset[str] = frozenset()  # symbols in the last 24 h statistics
+        self._ranked: set[str] | None = None  # symbols in the last 24 h statistics
+        self._tolerated: set[str] = set()  # of which they and exchangeInfo say different things
 
     def wants(self, poll: Poll) -> bool:
         """Whether the poll makes sense now: a symbol that is halted or gone is left alone."""
@@ -99,6 +100,7 @@ class Poller:
             return exchange_info(body, self._venue)
 
         self.stale = False  # what shows up from now on may be newer than the answer
+        doubted = self._doubted()
         answer = await self._client.fetch(endpoints.exchange_info(), read)
         info = answer.value
         self._client.set_clock(info.server_time, answer.times.received)
@@ -109,6 +111,7 @@ class Poller:
         watched = self._market.watched
         metrics.POLLED_SYMBOLS.set(sum(map(self._market.catalogue.is_trading, watched)))
         self.informed = True
+        self._tolerated = doubted & self._doubted()  # asked after they were doubted
         self._market.tape.doubt(changes.anew)
         batch = Batch(
             instruments=changes.instruments,
@@ -152,20 +155,27 @@ class Poller:
         return Fetched(batch, answer.size)
 
     def _remember(self, answer: Parsed[Ticker24h]) -> None:
-        """Keep the turnovers; an answer of other symbols than the last one's tells of a change.
+        """Keep turnovers and signs of life, and hold against exchangeInfo who is in the answer."""
+        market = self._market
+        market.traded.clear()
+        market.traded.update((row.symbol, row.quote_volume) for row in answer.rows)
+        for row in answer.rows:
+            if market.catalogue.is_trading(row.symbol):  # else it may be another asset by now
+                market.signs[row.symbol] = row.as_of
+        if not answer.rejected:  # a symbol whose row is broken is not gone
+            self._ranked = set(market.traded)
+            self.stale |= not self._doubted() <= self._tolerated
 
-        It holds those that are TRADING, so that one which is listed, halted or gone shows. The
-        first one is held against exchangeInfo, with which it need not agree for ever.
+    def _doubted(self) -> set[str]:
+        """Symbols that exchangeInfo calls TRADING and the statistics do not have, or contrariwise.
+
+        Each is listed, halted, resumed or gone since exchangeInfo was read, or is one of which the
+        exchange always says both: those are tolerated from the next exchangeInfo on.
         """
-        self._market.traded.clear()
-        self._market.traded.update((row.symbol, row.quote_volume) for row in answer.rows)
-        self._market.signs.update((row.symbol, row.as_of) for row in answer.rows)
-        if answer.rejected:  # a symbol whose row is broken is not gone
-            return
         catalogue = self._market.catalogue
-        before = self._ranked or set(filter(catalogue.is_trading, catalogue.listed()))
-        self._ranked = frozenset(self._market.traded)
-        self.stale |= before != self._ranked
+        if self._ranked is None:
+            return set()
+        return self._ranked ^ set(filter(catalogue.is_trading, catalogue.listed()))
 
     async def _depth(self, poll: Poll) -> Fetched:
         def read(body: bytes, times: Times) -> Parsed[Depth]:

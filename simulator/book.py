@@ -98,6 +98,65 @@ def grid_of(listing: Listing) -> int:
     return int(max(1, 10 ** (len(str(int(ticks))) - 6)))
 
 
+def touched(market: Market, listing: Listing, older: Book, newer: Book) -> tuple[Side, Side]:
+    """What the updates after `older` up to `newer` touched, of bids and of asks, as it is then.
+
+    Also what became as it was before: whoever has a book of a moment between the two, as a
+    snapshot shows it, must come to the newer one by it.
+    """
+    sides = (older.bids, newer.bids), (older.asks, newer.asks)
+    changed = tuple(changes(before, after) for before, after in sides)
+    best = _best_bids(market, listing, older.update_id, newer.update_id)
+    ids = older.update_id, newer.update_id
+    moved = (_moved(listing, side, best + side, sides[side], ids) for side in (_BIDS, _ASKS))
+    bids, asks = (
+        _merged(one, prices, after)
+        for one, prices, (_, after) in zip(changed, moved, sides, strict=True)
+    )
+    return bids, asks
+
+
+def _best_bids(market: Market, listing: Listing, older_id: int, newer_id: int) -> Ints:
+    """Ticks of every best bid that there was from one update to another."""
+    first = market.last(listing, older_id * STEP_US).trade_id
+    run = market.trades(listing, first, market.trade_count(listing, newer_id * STEP_US))
+    if run is None:
+        return np.empty(0, dtype=np.int64)
+    return np.maximum(1, np.where(run.taker_buys, run.price - 1, run.price))
+
+
+def _moved(
+    listing: Listing, side: int, best: Ints, ends: tuple[Side, Side], ids: tuple[int, int]
+) -> Ints:
+    """Prices whose size was drawn anew between two updates, or that the best price passed."""
+    known = np.concatenate([best, ends[0].price, ends[1].price])
+    if len(known) == 0 or len(best) == 0:
+        return known[:0]
+    grid = grid_of(listing)
+    places = np.arange(known.min() // grid, known.max() // grid + 1) * grid
+    place = noise.draw(noise.key(listing.key, "book", side), places)
+    older, newer = (_epoch(listing, place, update_id) for update_id in ids)
+    passed = (places >= best.min()) & (places <= best.max())
+    return np.union1d(best, places[(older != newer) | passed])
+
+
+def _epoch(listing: Listing, place: noise.Bits, update_id: int) -> noise.Bits:
+    """How often the sizes of levels have been drawn anew; a level stays for a while of its own."""
+    stay = (np.uint64(10) + (place & np.uint64(1023))) * np.uint64(_slowness(listing))
+    return ((place >> np.uint64(10)) + np.uint64(update_id)) // stay
+
+
+def _merged(changed: Side, prices: Ints, after: Side) -> Side:
+    """The changed levels, and those at the prices as they are in the end; 0 lots: no such level."""
+    last = dict(zip(after.price.tolist(), after.lots.tolist(), strict=True))
+    levels = {price: last.get(price, 0) for price in prices.tolist()}
+    levels.update(zip(changed.price.tolist(), changed.lots.tolist(), strict=True))
+    return Side(
+        np.fromiter(levels.keys(), dtype=np.int64, count=len(levels)),
+        np.fromiter(levels.values(), dtype=np.int64, count=len(levels)),
+    )
+
+
 def changes(older: Side, newer: Side) -> Side:
     """What turns one side into the other: changed levels, those that went away with 0 lots."""
     kept = dict(zip(older.price.tolist(), older.lots.tolist(), strict=True))
@@ -128,9 +187,7 @@ def _best_bid(market: Market, listing: Listing, update_id: int) -> int | None:
 
 def _side(listing: Listing, side: int, price: Ints, update_id: int, levels: int) -> Side:
     place = noise.draw(noise.key(listing.key, "book", side), price)
-    stay = (np.uint64(10) + (place & np.uint64(1023))) * np.uint64(_slowness(listing))
-    since = ((place >> np.uint64(10)) + np.uint64(update_id)) // stay  # redrawn every `stay` steps
-    bits = noise.draw(place, since.astype(np.int64))
+    bits = noise.draw(place, _epoch(listing, place, update_id).astype(np.int64))
     size = 3.0 * listing.mean_lots * noise.heavy_tail(noise.field(bits, 0, 20))
     present = (bits >> np.uint64(60)) != 0
     present[0] = True

@@ -175,8 +175,7 @@ class DepthStream:
         newer = self._book(moment)
         if newer.update_id == self._said.update_id:
             return []
-        bids = book.changes(self._said.bids, newer.bids)
-        asks = book.changes(self._said.asks, newer.asks)
+        bids, asks = book.touched(self._market, self._listing, self._said, newer)
         if len(bids.price) == len(asks.price) == 0:
             return []
         ids = (self._said.update_id + 1, newer.update_id)

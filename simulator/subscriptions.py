@@ -11,6 +11,7 @@ from simulator.rest import Exchange, Moment
 from simulator.streams import Stream, stream
 
 _MOST_STREAMS = 1024
+_LOOK_AGAIN_US = 1_000_000  # for a symbol that was not listed
 _METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "GET_PROPERTY")
 
 
@@ -32,21 +33,27 @@ class Subscriptions:
         self._due_us: dict[str, int] = {}
 
     def add(self, name: str, moment: Moment) -> None:
-        """Subscribe; a name that means nothing is kept and stays silent."""
+        """Subscribe; a name that means nothing is kept, and is silent until it does."""
         if name not in self._streams:
             self._streams[name] = stream(self._exchange, name, moment)
             self._due_us[name] = 0
 
     def renew(self, symbol: str, moment: Moment) -> None:
-        """Take the streams of a symbol up anew; of one that is gone they stay, and are silent."""
+        """Take the streams of a symbol up anew; of one that is gone they are silent."""
         for name in self._streams:
             if name.partition("@")[0].upper() == symbol:
                 self._streams[name] = stream(self._exchange, name, moment)
 
     def news(self, moment: Moment) -> Iterator[tuple[str, str, list[str]]]:
         """(stream, symbol, events) of each stream that has something to say now."""
-        for name, source in list(self._streams.items()):
-            if source is None or moment.now_us < self._due_us[name]:
+        for name in list(self._streams):
+            if moment.now_us < self._due_us[name]:
+                continue
+            source = self._streams[name]
+            if source is None:
+                source = self._streams[name] = stream(self._exchange, name, moment)
+            if source is None:
+                self._due_us[name] = moment.now_us + _LOOK_AGAIN_US
                 continue
             if source.every_us:
                 self._due_us[name] = (moment.now_us // source.every_us + 1) * source.every_us

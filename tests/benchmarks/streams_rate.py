@@ -1,6 +1,6 @@
 """How many stream messages a second are sustained, and how late trades are in the databases.
 
-    python -m tests.benchmarks.streams_rate FOLDER [--minutes 10] [--trades-per-second 700]
+    python -m tests.benchmarks.streams_rate FOLDER [--minutes 10] [--trades-per-second 1300]
     TIDEMARK_ENV_FILE=… python -m tests.benchmarks.streams_rate [--minutes 10]
 
 FOLDER: of services that run (`pytest --keep-stack=FOLDER`); PostgreSQL is enough. A simulated
@@ -179,7 +179,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--trades-per-second", type=float, default=700)
+    parser.add_argument("--trades-per-second", type=float, default=1300)
     options = parser.parse_args()
     seconds = options.minutes * 60
     figures: list[Figure] = []

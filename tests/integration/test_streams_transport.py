@@ -123,9 +123,10 @@ def test_every_stream_tells_and_trades_are_those_of_rest() -> None:
     async def scene(here: Scene) -> None:
         kinds = ("trade", "kline_1s", "depth@100ms", "bookTicker", "miniTicker")
         many = [f"{symbol}@{kind}" for symbol in ("btcusdt", "ethusdt") for kind in kinds]
-        async with here.streaming(
-            tuple(many[::2]), tuple(many[1::2]), ("!miniTicker@arr",)
-        ) as all_:
+        allotments = tuple(many[::2]), tuple(many[1::2]), ("!miniTicker@arr",)
+        # to draw the whole market for the first time takes the one event loop some seconds
+        patient = msgspec.structs.replace(QUICK, doubt_s=20, silent_s=40, answer_within_s=30)
+        async with here.streaming(*allotments, rules=patient) as all_:
             names = {*many, "!miniTicker@arr"}
             await eventually(lambda: all(map(all_.flows, names)))
             await eventually(lambda: {told.stream for told in here.told} == names)

@@ -221,6 +221,31 @@ def test_the_book_is_never_crossed_and_stands_at_the_last_trade(
 
 
 @settings(max_examples=25)
+@given(symbol=symbols, ago_s=seconds_ago, steps=st.integers(1, 200), share=st.floats(0, 1))
+def test_a_diff_leads_to_the_later_book_from_any_moment_between(
+    symbol: str, ago_s: int, steps: int, share: float
+) -> None:
+    """A snapshot falls anywhere: what came and went between the ends of a diff is in it, too."""
+    at = listing(symbol)
+    newer_id = book.update_id_at(at, lived(symbol, ago_s))
+    older_id = newer_id - steps
+    older, between, newer = (
+        book.book(MARKET, at, each) for each in (older_id, older_id + int(share * steps), newer_id)
+    )
+    touched = book.touched(MARKET, at, older, newer)
+    sides = (between.bids, newer.bids, -1), (between.asks, newer.asks, 1)
+    for (start, end, direction), change in zip(sides, touched, strict=True):
+        levels = dict(zip(start.price.tolist(), start.lots.tolist(), strict=True))
+        levels.update(zip(change.price.tolist(), change.lots.tolist(), strict=True))
+        best = sorted(
+            (price for price, lots in levels.items() if lots), key=lambda p: p * direction
+        )
+        known = min(1000, len(end.price))  # as far as a snapshot reaches
+        assert best[:known] == end.price[:known].tolist()
+        assert [levels[price] for price in best[:known]] == end.lots[:known].tolist()
+
+
+@settings(max_examples=25)
 @given(symbol=symbols, ago_s=seconds_ago, steps=st.integers(1, 2000))
 def test_a_book_and_its_changes_give_the_later_book(symbol: str, ago_s: int, steps: int) -> None:
     """Applying the differences to an older snapshot gives the newer one."""
