@@ -160,7 +160,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         pytest.exit(f"the stack below {folder} is ended", returncode=0)
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """For `-n 2 --dist loadgroup`: one worker has the whole stack, the other all that needs less.
 
