@@ -84,12 +84,10 @@ class Pipeline(Stack):
 def free_ports(count: int) -> list[int]:
     """Ports below the range from which the kernel takes ports for outgoing connections.
 
-    From within it, a service that is killed might find its port lent to somebody meanwhile. Each
-    worker of a run has ports of its own.
+    From within it, a service that is killed might find its port lent to somebody meanwhile.
     """
     found: list[int] = []
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    for port in random.sample(range(20000 + worker % 8, 32000, 8), 1000):
+    for port in random.sample(range(20000, 32000), 2000):
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
@@ -158,26 +156,6 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if folder is not None:
         discard(_kept(folder.resolve()), keep_logs=False)
         pytest.exit(f"the stack below {folder} is ended", returncode=0)
-
-
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For `-n 2 --dist loadgroup`: one worker has the whole stack, the other all that needs less.
-
-    What shares something stays together, and what takes longest begins first.
-    """
-    shared = ("stack", "postgres")
-    for item in items:
-        names = getattr(item, "fixturenames", ())
-        group = next((name for name in shared if name in names), item.path.stem)
-        item.add_marker(pytest.mark.xdist_group(group))
-    order = {name: place for place, name in enumerate(shared)}
-    items.sort(key=lambda item: order.get(group_of(item), len(shared)))
-
-
-def group_of(item: pytest.Item) -> str:
-    mark = item.get_closest_marker("xdist_group")
-    return "" if mark is None else str(mark.args[0])
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -65,9 +65,9 @@ def simulator(exchange: Simulator) -> Simulator:
 
 
 @pytest.fixture
-def database(stack: Stack) -> Iterator[PostgresEndpoint]:
+def database(postgres: Stack) -> Iterator[PostgresEndpoint]:
     """A migrated database of the test's own."""
-    with scratch.migrated_database(stack.settings) as made:
+    with scratch.migrated_database(postgres.settings) as made:
         yield made
 
 

@@ -45,8 +45,8 @@ def simulator(exchange: Simulator) -> Simulator:
 
 
 @pytest.fixture(scope="module")
-def database(stack: Stack) -> Iterator[PostgresEndpoint]:
-    with scratch.migrated_database(stack.settings) as made:
+def database(postgres: Stack) -> Iterator[PostgresEndpoint]:
+    with scratch.migrated_database(postgres.settings) as made:
         yield made
 
 

@@ -39,8 +39,8 @@ VALUES ('binance', 'BTCUSDT', 'trades', '2026-01-01Z', '2026-01-02Z', 'a.zip', '
 
 
 @pytest.fixture
-def database(stack: Stack) -> Iterator[PostgresEndpoint]:
-    with scratch_database(stack.settings) as scratch:
+def database(postgres: Stack) -> Iterator[PostgresEndpoint]:
+    with scratch_database(postgres.settings) as scratch:
         yield scratch
 
 
