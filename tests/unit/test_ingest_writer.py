@@ -17,6 +17,7 @@ from tests.market_rows import (
     gap,
     instrument,
     kline,
+    listing,
     price,
     ticker,
     trade,
@@ -25,6 +26,7 @@ from tests.market_rows import (
 POLL = MoversPoll(venue="v", snapshot_at=NOON, quote_assets=("USDT",))
 ROWS: dict[str, Any] = {
     "instruments": [instrument()],
+    "listings": [listing()],
     "prices": [price()],
     "depth": [depth()],
     "trades": [trade()],
