@@ -12,6 +12,7 @@ owes nothing: its poll goes on by the schedule until a snapshot has brought it i
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
@@ -131,8 +132,11 @@ class Streaming:
             return None
         if poll.endpoint != "depth":
             return []
+        silent_s = self._streams.silent_s(stream)
+        if math.isinf(silent_s):  # its connection has broken off since the last look
+            return None
         now_ms = int(utc_now().timestamp() * 1000)
-        heard_ms = now_ms - int(self._streams.silent_s(stream) * 1000)
+        heard_ms = now_ms - int(silent_s * 1000)
         row = self._books.show(poll.symbol, now_ms, heard_ms)
         return None if row is None else [row]
 
