@@ -25,7 +25,16 @@ from ingest.batch import Batch, MoversPoll
 from ingest.store import Store
 from runtime.endpoints import PostgresEndpoint
 from tests.integration.scratch import Connection, connect, fetch, value
-from tests.market_rows import SYMBOL, VENUE, depth, instrument, price, ticker, trade
+from tests.market_rows import (
+    SYMBOL,
+    VENUE,
+    certificate,
+    depth,
+    instrument,
+    price,
+    ticker,
+    trade,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -102,6 +111,7 @@ class Days:
                 prices=[price(observed_at=at) for at in moments],
                 depth=[depth(observed_at=at) for at in moments],
                 trades=[trade(number + each, traded_at=at) for each, at in enumerate(moments)],
+                certificates=[certificate(open_time=at) for at in moments],
                 watched=frozenset({SYMBOL}),
             )
         )
