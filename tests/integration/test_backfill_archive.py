@@ -24,7 +24,7 @@ from ingest.settings import IngestSettings
 from ingest.span import Span, in_ms
 from ingest.store import Store
 from runtime.endpoints import PostgresEndpoint
-from tests.conftest import Stack, free_ports
+from tests.conftest import Stack
 from tests.integration import scratch
 from tests.integration.ingesting import Simulator, settings_for
 from tests.market_rows import gap
@@ -47,14 +47,6 @@ SELECT (extract(epoch FROM open_time) * 1000)::bigint, open, high, low, close, v
        taker_buy_volume, taker_buy_quote_volume, is_closed
 FROM klines WHERE symbol = %s ORDER BY open_time
 """
-
-
-@pytest.fixture(scope="module")
-def exchange() -> Iterator[Simulator]:
-    """One simulated exchange for all tests of this module."""
-    simulator = Simulator(free_ports(1)[0])
-    with simulator.running():
-        yield simulator
 
 
 @pytest.fixture

@@ -6,18 +6,15 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from contracts.naming import Role
 from ingest.settings import IngestSettings
 from runtime.endpoints import PostgresEndpoint
 from runtime.settings import PROJECT_ROOT
-from tests.conftest import Stack, free_ports
+from tests.conftest import free_ports
 from tests.integration import scratch
 from tests.integration.ingesting import (
     Simulator,
@@ -34,34 +31,12 @@ TWO_DAYS = ("--start", "2026-03-05", "--end", "2026-03-07")
 FILES = "/data/spot/daily/trades/TAOUSDT/TAOUSDT-trades-"
 
 
-@pytest.fixture(scope="module")
-def exchange() -> Iterator[Simulator]:
-    """One simulated exchange for all tests of this module."""
-    simulator = Simulator(free_ports(1)[0])
-    with simulator.running():
-        yield simulator
-
-
 @pytest.fixture
 def simulator(exchange: Simulator) -> Simulator:
     """The exchange, well, with days of trades but without months."""
     exchange.reset()
     exchange.fault("/data/spot/monthly/trades/*", None, do="page", name="not_found")
     return exchange
-
-
-@pytest.fixture(scope="module")
-def database(postgres: Stack) -> Iterator[PostgresEndpoint]:
-    with scratch.migrated_database(postgres.settings) as made:
-        yield made
-
-
-@pytest.fixture
-def owner(database: PostgresEndpoint) -> Iterator[scratch.Connection]:
-    """A connection to a database without rows."""
-    with closing(scratch.connect(database, Role.OWNER)) as connection:
-        scratch.empty(connection)
-        yield connection
 
 
 @pytest.fixture

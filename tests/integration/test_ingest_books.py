@@ -6,8 +6,6 @@ the simulated one is a pure function of the update's id, so every row is compare
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -22,7 +20,6 @@ from simulator import book as truth
 from simulator.market import Market
 from simulator.settings import SimulatorSettings
 from simulator.trades import MINUTE_US
-from tests.conftest import Stack, free_ports
 from tests.integration import ingesting as rig
 from tests.integration import scratch
 from tests.integration.ingesting import Simulator, ingesting, settings_for
@@ -34,30 +31,10 @@ SHOWN = 100
 eventually = partial(rig.eventually, timeout_s=120)
 
 
-@pytest.fixture(scope="module")
-def exchange() -> Iterator[Simulator]:
-    started = Simulator(free_ports(1)[0])
-    with started.running():
-        yield started
-
-
 @pytest.fixture
 def simulator(exchange: Simulator) -> Simulator:
     exchange.reset(20_000)
     return exchange
-
-
-@pytest.fixture(scope="module")
-def database(postgres: Stack) -> Iterator[PostgresEndpoint]:
-    with scratch.migrated_database(postgres.settings) as made:
-        yield made
-
-
-@pytest.fixture
-def owner(database: PostgresEndpoint) -> Iterator[scratch.Connection]:
-    with closing(scratch.connect(database)) as connection:
-        scratch.empty(connection)
-        yield connection
 
 
 @pytest.fixture

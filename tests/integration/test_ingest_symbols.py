@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +13,6 @@ from prometheus_client import REGISTRY
 from ingest import rounds
 from ingest.settings import IngestSettings
 from runtime.endpoints import PostgresEndpoint
-from tests.conftest import Stack, free_ports
 from tests.integration import ingesting as rig
 from tests.integration import scratch
 from tests.integration.ingesting import Simulator, ingesting, settings_for, tidemark
@@ -24,13 +21,6 @@ pytestmark = pytest.mark.integration
 
 BTC = "BTCUSDT"
 eventually = partial(rig.eventually, timeout_s=120)
-
-
-@pytest.fixture(scope="module")
-def exchange() -> Iterator[Simulator]:
-    started = Simulator(free_ports(1)[0])
-    with started.running():
-        yield started
 
 
 @pytest.fixture
@@ -51,19 +41,6 @@ def asset() -> str:
 @pytest.fixture
 def symbol(asset: str) -> str:
     return f"{asset}USDT"
-
-
-@pytest.fixture(scope="module")
-def database(postgres: Stack) -> Iterator[PostgresEndpoint]:
-    with scratch.migrated_database(postgres.settings) as made:
-        yield made
-
-
-@pytest.fixture
-def owner(database: PostgresEndpoint) -> Iterator[scratch.Connection]:
-    with closing(scratch.connect(database)) as connection:
-        scratch.empty(connection)
-        yield connection
 
 
 @pytest.fixture(params=["off", "on"])

@@ -6,8 +6,6 @@ Simulated exchange, real ingester, real PostgreSQL; faults in the database and i
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import closing
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -19,7 +17,6 @@ import pytest
 from ingest import auditing, investigation, judging, readback
 from ingest.settings import IngestSettings
 from runtime.endpoints import PostgresEndpoint
-from tests.conftest import Stack, free_ports
 from tests.integration import ingesting as rig
 from tests.integration import scratch
 from tests.integration.ingesting import Simulator, ingesting, settings_for
@@ -31,30 +28,10 @@ MINUTE = timedelta(minutes=1)
 eventually = partial(rig.eventually, timeout_s=120)
 
 
-@pytest.fixture(scope="module")
-def exchange() -> Iterator[Simulator]:
-    started = Simulator(free_ports(1)[0])
-    with started.running():
-        yield started
-
-
 @pytest.fixture
 def simulator(exchange: Simulator) -> Simulator:
     exchange.reset(20_000)
     return exchange
-
-
-@pytest.fixture(scope="module")
-def database(postgres: Stack) -> Iterator[PostgresEndpoint]:
-    with scratch.migrated_database(postgres.settings) as made:
-        yield made
-
-
-@pytest.fixture
-def owner(database: PostgresEndpoint) -> Iterator[scratch.Connection]:
-    with closing(scratch.connect(database)) as connection:
-        scratch.empty(connection)
-        yield connection
 
 
 @pytest.fixture

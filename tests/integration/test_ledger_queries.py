@@ -20,7 +20,6 @@ from ingest.ledger import Around, Ledger
 from ingest.store import Store
 from ingest.tape import missing
 from runtime.endpoints import PostgresEndpoint
-from tests.conftest import Stack
 from tests.integration import scratch
 from tests.market_rows import MINUTE, NOON, SYMBOL, VENUE, gap, kline
 from tests.market_rows import trade as trade_row
@@ -28,12 +27,6 @@ from tests.market_rows import trade as trade_row
 pytestmark = pytest.mark.integration
 
 MS = timedelta(milliseconds=1)
-
-
-@pytest.fixture(scope="module")
-def database(postgres: Stack) -> Iterator[PostgresEndpoint]:
-    with scratch.migrated_database(postgres.settings) as made:
-        yield made
 
 
 @pytest.fixture
