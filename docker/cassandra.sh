@@ -15,6 +15,7 @@ saved_caches_directory: /var/lib/cassandra/saved_caches
 hints_directory: /var/lib/cassandra/hints
 cdc_raw_directory: /var/lib/cassandra/cdc_raw
 YAML
-exec cassandra -f -Dcassandra.config=file:///tmp/cassandra.yaml \
+exec sh /etc/tidemark/commitlog.sh /var/lib/cassandra/commitlog \
+    cassandra -f -Dcassandra.config=file:///tmp/cassandra.yaml \
     -Dcassandra.superuser_setup_delay_ms=0 -Dcassandra.skip_wait_for_gossip_to_settle=0 \
     -Dcassandra.ring_delay_ms=0

@@ -110,10 +110,14 @@ class HoldBack(Action, frozen=True, tag="hold_back"):
 
 
 class HangUp(Action, frozen=True, tag="hang_up"):
-    """Close a stream's connection after a while; `notice`: with a serverShutdown event before."""
+    """Close a stream's connection after a while; `notice`: after a serverShutdown event.
+
+    The event is said after `after_s`, and the end comes `notice_s` later.
+    """
 
     after_s: float = 0.0
     notice: bool = False
+    notice_s: float = 0.0
 
 
 class Silence(Action, frozen=True, tag="silence"):

@@ -64,6 +64,7 @@ class Connection:
         self._held: dict[str, list[str]] = {}  # events of a stream that go out after the next ones
         self._arrivals: deque[float] = deque(maxlen=_MESSAGES_A_SECOND + 1)
         self._began_s = self._ponged_s = self._pinged_s = time.monotonic()
+        self._farewell = False  # it was said
 
     async def serve(self, rules: list[Rule]) -> web.WebSocketResponse:
         """Speak and listen until either side ends."""
@@ -87,10 +88,9 @@ class Connection:
         return self._socket
 
     async def notice(self) -> None:
-        """Say serverShutdown and close."""
+        """Say serverShutdown, unless it was said, and close."""
         with contextlib.suppress(ConnectionResetError):
-            event = f'{{"e":"serverShutdown","E":{self._server.clock.now_us() // self._unit_us}}}'
-            await self._socket.send_str(self._subscriptions.wrapped("!serverShutdown", event))
+            await self._say_farewell()
             await self._socket.close()
 
     def renew(self, symbol: str) -> None:
@@ -107,8 +107,8 @@ class Connection:
                 match rule.action:
                     case Silence(after_s=after_s) if age_s >= after_s:
                         silent = True
-                    case HangUp(after_s=after_s, notice=notice) if age_s >= after_s:
-                        await self._hang_up(notice=notice)
+                    case HangUp(after_s=after_s) if age_s >= after_s:
+                        await self._part(rule.action, age_s - after_s)
             if age_s >= _LIFETIME_S:
                 await self._hang_up(notice=False)
             if not silent:
@@ -130,7 +130,7 @@ class Connection:
                     await asyncio.sleep(seconds)
                 case Drop():
                     events = []
-                case HangUp(notice=notice):
+                case HangUp(notice=notice):  # at this event: there is no time to wait
                     await self._hang_up(notice=notice)
                 case Duplicate(times=times):
                     events = [event for event in events for _ in range(times)]
@@ -154,6 +154,19 @@ class Connection:
                 await self._hang_up(notice=False)
             self._pinged_s = now_s
             await self._socket.ping(str(self._server.clock.now_us() // 1000).encode())
+
+    async def _part(self, how: HangUp, since_s: float) -> None:
+        """End the connection as the rule wants it, whose time came `since_s` ago."""
+        if how.notice and since_s < how.notice_s:
+            await self._say_farewell()
+        else:
+            await self._hang_up(notice=how.notice)
+
+    async def _say_farewell(self) -> None:
+        if not self._farewell:
+            self._farewell = True
+            event = f'{{"e":"serverShutdown","E":{self._server.clock.now_us() // self._unit_us}}}'
+            await self._socket.send_str(self._subscriptions.wrapped("!serverShutdown", event))
 
     async def _hang_up(self, *, notice: bool) -> None:
         if notice:

@@ -70,23 +70,24 @@ def prepare(settings: StackSettings) -> None:
 
 def program(settings: StackSettings) -> Program:
     data = settings.data(NAME)
+    daemon = java.command(
+        heap_mb=settings.cassandra_heap_mb,
+        temporary=settings.temporary(NAME),
+        classes=settings.artifacts / "cassandra",
+        options=(
+            *_OPTIONS,
+            "-XX:MaxDirectMemorySize=256m",
+            f"-XX:HeapDumpPath={settings.logs}",
+            f"-Dcassandra.config=file://{_yaml(settings)}",
+            f"-Dcassandra.storagedir={data}",
+            f"-Dlogback.configurationFile={CONFIG / 'logback.xml'}",
+            f"-javaagent:{_jamm(settings)}",
+        ),
+        main=("org.apache.cassandra.service.CassandraDaemon",),
+    )
     return Program(
         name=NAME,
-        command=java.command(
-            heap_mb=settings.cassandra_heap_mb,
-            temporary=settings.temporary(NAME),
-            classes=settings.artifacts / "cassandra",
-            options=(
-                *_OPTIONS,
-                "-XX:MaxDirectMemorySize=256m",
-                f"-XX:HeapDumpPath={settings.logs}",
-                f"-Dcassandra.config=file://{_yaml(settings)}",
-                f"-Dcassandra.storagedir={data}",
-                f"-Dlogback.configurationFile={CONFIG / 'logback.xml'}",
-                f"-javaagent:{_jamm(settings)}",
-            ),
-            main=("org.apache.cassandra.service.CassandraDaemon",),
-        ),
+        command=("sh", str(CONFIG / "commitlog.sh"), str(_commit_log(settings)), *daemon),
         order=30,
         environment=configuration(render(settings)),
         directory=settings.run,
@@ -107,7 +108,7 @@ def render(settings: StackSettings) -> str:
         "storage_port": settings.cassandra_storage_port,
         "native_transport_port": settings.cassandra_port,
         "data_file_directories": [str(data / "data")],
-        "commitlog_directory": str(data / "commitlog"),
+        "commitlog_directory": str(_commit_log(settings)),
         "saved_caches_directory": str(data / "saved_caches"),
         "hints_directory": str(data / "hints"),
         "cdc_raw_directory": str(data / "cdc_raw"),
@@ -120,6 +121,10 @@ def render(settings: StackSettings) -> str:
 
 def _yaml(settings: StackSettings) -> Path:
     return settings.run / "cassandra.yaml"
+
+
+def _commit_log(settings: StackSettings) -> Path:
+    return settings.data(NAME) / "commitlog"
 
 
 def _jamm(settings: StackSettings) -> Path:

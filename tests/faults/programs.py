@@ -5,8 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGSTOP, Signals
@@ -89,12 +89,19 @@ class Programs:
             supervisor.launch(name)
             self.wait_ready(name)
 
-    @contextmanager
-    def restarted_with(self, name: str, **variables: str) -> Iterator[int]:
+    def restarted_with(self, name: str, **variables: str) -> AbstractContextManager[int]:
         """A program with some environment variables of its own for the length of the block."""
-        program = self._program(name)
-        program = replace(program, environment={**program.environment, **variables})
-        with self.program_instead(name, program) as pid:
+        return self.restarted_as(name, variables)
+
+    @contextmanager
+    def restarted_as(
+        self, name: str, variables: Mapping[str, str], command: Sequence[str] = ()
+    ) -> Iterator[int]:
+        """A program with variables, and perhaps a command, of its own; its pid."""
+        usual = self._program(name)
+        environment = {**usual.environment, **variables}
+        changed = replace(usual, environment=environment, command=tuple(command) or usual.command)
+        with self.program_instead(name, changed) as pid:
             yield pid
 
     @contextmanager

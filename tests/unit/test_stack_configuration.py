@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from contracts import naming
 from runtime.settings import SettingsError
 from stack import files, supervision
 from stack.errors import SupervisorError
+from stack.files import CONFIG
 from stack.services import cassandra, connect, kafka, postgres
 from stack.settings import SERVICES, StackSettings
 from stack.topology import MARK, Program, own_process, settings_environment
@@ -155,6 +157,27 @@ def test_two_services_on_one_port_are_refused(tmp_path: Path) -> None:
     """The message names the port and both services."""
     with pytest.raises(SettingsError, match="port 19042 is given to both"):
         StackSettings(state_dir=tmp_path, postgres_port=19042)
+
+
+def test_cassandra_starts_over_segments_that_a_full_disk_left(tmp_path: Path) -> None:
+    """Those of nothing but zeros go; one that was begun, or holds anything, stays."""
+    begun = bytes([0, 0, 0, 8]) + bytes(1 << 20)
+    segments = {
+        "CommitLog-8-1.log": begun,
+        "CommitLog-8-2.log": bytes(1 << 20),
+        "CommitLog-8-3.log": bytes(1 << 20) + b"x",
+        "CommitLog-8-4.log": b"",
+        "other.log": bytes(8),
+    }
+    for name, content in segments.items():
+        (tmp_path / name).write_bytes(content)
+    command = ("sh", CONFIG / "commitlog.sh", tmp_path, "echo", "started", "$HOME")
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "started $HOME\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("CommitLog-8-1.log", "CommitLog-8-3.log", "other.log")
+    ]
+    assert done.stderr.count("removed ") == 2
 
 
 def test_services_start_before_what_needs_them(settings: StackSettings) -> None:
