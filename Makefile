@@ -10,11 +10,11 @@ export TIDEMARK_STACK := $(STACK)
 endif
 
 # tests and benchmarks run local services, whatever STACK says, and so need Java and Maven
-test test-faults soak bench: export TIDEMARK_STACK := local
+test test-faults soak soak-exchange bench: export TIDEMARK_STACK := local
 
 .PHONY: help
 help:  ## explain the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: $(BIN)/.ready  ## make .venv from the hash-locked requirements
@@ -69,6 +69,11 @@ test-faults: setup  ## the fault matrix; ROWS=A1,C4 SEED=7 FRESH=1 (else rows th
 soak: setup  ## faults at random for MINUTES=60, every row compared each ten; SEED=7
 	@sh stack/prerequisites.sh
 	$(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),60) --seed $(or $(SEED),1) --write
+
+.PHONY: soak-exchange
+soak-exchange: setup  ## the exchange misbehaves for MINUTES=30, then all must be held and certified
+	@sh stack/prerequisites.sh
+	$(BIN)/python -m tests.faults.exchange_soak --minutes $(or $(MINUTES),30) --seed $(or $(SEED),1) --write
 
 .PHONY: bench
 bench: setup  ## measure speed and size, write docs/benchmarks.md

@@ -12,7 +12,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -79,7 +79,7 @@ def main() -> None:
     soak = Soak(seed=arguments.seed, commit=code_commit(*RUNS), at=now(), patience=patience)
     say(f"seed {soak.seed}, {arguments.minutes:.0f} min at {soak.commit}")
     with (
-        running(arguments.keep_stack) as pipeline,
+        running(arguments.keep_stack, CALM_MARKET) as pipeline,
         closing(Rig(pipeline, patience)) as rig,
     ):
         run(rig, soak, arguments.minutes * 60)
@@ -90,12 +90,12 @@ def main() -> None:
 
 
 @contextmanager
-def running(folder: Path | None) -> Iterator[Pipeline]:
-    """A pipeline: of its own and gone afterwards, or one that is kept."""
+def running(folder: Path | None, variables: Mapping[str, str]) -> Iterator[Pipeline]:
+    """A pipeline: of its own with these variables and gone afterwards, or one that is kept."""
     if folder is not None:
         environment = json.loads((folder / "test-environment.json").read_text())
     else:
-        environment = fresh_environment(fresh_folder()) | CALM_MARKET
+        environment = {**fresh_environment(fresh_folder()), **variables}
     started = Stack(settings_of(environment), environment)
     try:
         done = started.tidemark("up", timeout_s=600)
