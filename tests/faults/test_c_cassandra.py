@@ -77,18 +77,31 @@ def through(rig: Rig, proxy: TcpProxy) -> Any:
     )
 
 
+def false_clock(trial: Trial, leap: str) -> dict[str, str]:
+    """Variables of a program whose clock is off by `leap`, as `+1h`."""
+    if FAKETIME is None:
+        trial.not_injectable("libfaketime is not installed (apt-get install faketime)")
+    return {"LD_PRELOAD": str(FAKETIME), "FAKETIME": leap, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+
+
+def wait_false_clock(rig: Rig, name: str) -> None:
+    """Wait until the program has the library loaded that tells it the wrong time."""
+
+    def loaded() -> bool | None:
+        return "libfaketime" in Path(f"/proc/{rig.pid(name)}/maps").read_text() or None
+
+    rig.until(f"{name} has a false clock", loaded, 10)
+
+
 @row("C9")
 @pytest.mark.parametrize("leap", ["-1d", "+1h"])
 @pytest.mark.parametrize("name", ["sink", "cassandra"])
 def test_c09_clock_leap(rig: Rig, trial: Trial, name: str, leap: str) -> None:
     """No clock decides which write wins."""
-    if FAKETIME is None:
-        trial.not_injectable("libfaketime is not installed (apt-get install faketime)")
-    wrong = {"LD_PRELOAD": str(FAKETIME), "FAKETIME": leap, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    wrong = false_clock(trial, leap)
     with rig.under_load(trial):
         with rig.restarted_with(name, **wrong):
-            libraries = Path(f"/proc/{rig.pid(name)}/maps").read_text()
-            assert "libfaketime" in libraries, "the clock is the true one"
+            wait_false_clock(rig, name)
             trial.happened(f"{name} ran with its clock at {leap}")
             rig.recover(trial, within_s=60)
             time.sleep(5)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from tests.faults.exchange import MINUTE_MS, Exchange
 from tests.faults.market import PAIRS, VENUE, Pairs, market
 from tests.faults.matrix import row
 from tests.faults.rig import ALARM_S, Rig
-from tests.faults.test_c_cassandra import FAKETIME
+from tests.faults.test_c_cassandra import false_clock, wait_false_clock
 from tests.faults.trial import Trial
 
 POLLED = {"TIDEMARK_STREAMS": "off"}
@@ -201,12 +200,8 @@ def certified(rig: Rig, minute: datetime) -> str | None:
 @pytest.mark.parametrize("leap", ["-5s", "+2s"])
 def test_d09_clock_is_wrong(rig: Rig, trial: Trial, leap: str) -> None:
     """Times are the exchange's; nothing is refused for ours."""
-    if FAKETIME is None:
-        trial.not_injectable("libfaketime is not installed (apt-get install faketime)")
-    wrong = {"LD_PRELOAD": str(FAKETIME), "FAKETIME": leap, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-    with market(rig, trial, wrong) as pairs:
-        libraries = Path(f"/proc/{rig.pid('ingest')}/maps").read_text()
-        assert "libfaketime" in libraries, "the clock is the true one"
+    with market(rig, trial, false_clock(trial, leap)) as pairs:
+        wait_false_clock(rig, "ingest")
         off = []
         for _ in range(30):
             time.sleep(1)
