@@ -14,22 +14,15 @@ import msgspec
 
 from contracts.market import Gap, Rejected, Trade
 from ingest import metrics
-from ingest.aggregates import Aggregate, Proof, proof
+from ingest.aggregates import Aggregate
 from ingest.binance import endpoints, messages
 from ingest.binance.aggregate_messages import aggregates
 from ingest.binance.client import Client
 from ingest.binance.limits import utc_now
 from ingest.binance.rows import Parsed
 from ingest.errors import ExchangeError
-from ingest.span import in_ms
 from ingest.tape import missing
-
-VERDICTS: dict[Proof, tuple[str, str]] = {
-    "lost": ("exchange-confirmed", "historicalTrades and aggTrades do not have them"),
-    "withheld": ("open", "aggTrades counts them, historicalTrades does not give them"),
-    "unknown": ("open", "historicalTrades does not give them, aggTrades does not tell"),
-}
-"""State and reason of ids that the exchange did not give."""
+from ingest.witness import VERDICTS, Witness
 
 
 class Refilled(msgspec.Struct):
@@ -52,6 +45,7 @@ class TapeRepair:
         self._client = client
         self._venue = venue
         self._limit = limit
+        self._witness = Witness(self)
 
     async def refill(self, symbol: str, holes: Sequence[range], cause: str = "poll") -> Refilled:
         """Ask for the ids in `holes`; an exchange that fails leaves them as open gaps.
@@ -113,30 +107,13 @@ class TapeRepair:
         lacking = []
         for rest in rests:
             try:
-                found = await self._proof(symbol, rest, answer.rows)
+                found = await self._witness.proof(symbol, rest, answer.rows)
             except ExchangeError as error:
                 lacking.append((rest, "open", str(error)))
                 continue
             refilled.unsaid |= found != "lost"
             lacking.append((rest, *VERDICTS[found]))
         return lacking
-
-    async def _proof(self, symbol: str, rest: range, around: Sequence[Trade]) -> Proof:
-        """What the aggregates before and after a rest say of it."""
-        later = [trade for trade in around if trade.trade_id >= rest.stop]
-        if not later:
-            return "unknown"
-        first_later = min(later, key=lambda trade: trade.trade_id)
-        return proof(rest, await self._aggregates_around(symbol, in_ms(first_later.traded_at)))
-
-    async def _aggregates_around(self, symbol: str, at_ms: int) -> list[Aggregate]:
-        """A page of aggregates from a time on, and the page before them."""
-        later = (await self.aggregates(symbol, start_ms=at_ms)).rows
-        if not later:
-            return []
-        first_id = later[0].aggregate_id
-        page = await self.aggregates(symbol, from_id=max(first_id - endpoints.PAGE, 0))
-        return [*(each for each in page.rows if each.aggregate_id < first_id), *later]
 
 
 def trade_gap(venue: str, symbol: str, ids: range, state: str, cause: str, detail: str) -> Gap:

@@ -7,31 +7,24 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import TypeVar
 
-import msgspec
 import structlog
 
 from contracts.market import Kline, Trade
+from ingest.aggregates import Aggregate
 from ingest.binance import endpoints, messages
+from ingest.binance.aggregate_messages import aggregates
 from ingest.binance.client import Client, Times
 from ingest.binance.exchange_info import ExchangeInfo, exchange_info
 from ingest.binance.limits import utc_now
-from ingest.binance.rows import Parsed, decode_whole
-from ingest.errors import Banned
+from ingest.binance.rows import Parsed
+from ingest.errors import BadAnswer, Banned
 from ingest.span import Span
 
 log = structlog.get_logger(__name__)
 
 Value = TypeVar("Value")
 
-
-class _Aggregate(msgspec.Struct):
-    """Of a row of aggTrades: its first and last trade id, −1 in a row that stands for none."""
-
-    f: int
-    l: int  # noqa: E741 - the exchange's name
-
-
-_aggregates = msgspec.json.Decoder(list[_Aggregate])
+_FEW = 10  # rows of an answer, where the first or the last one is wanted
 
 
 class Asking:
@@ -87,20 +80,45 @@ class Asking:
         page = [trade for trade in answer.value.rows if trade.trade_id in ids]
         return Parsed(page, answer.value.rejected)
 
+    async def next_trade(self, symbol: str, from_id: int) -> Trade | None:
+        """The first trade of this id or a later one; None where there is none yet."""
+
+        def read(body: bytes, _: object) -> Parsed[Trade]:
+            return messages.trades(body, self.venue, symbol, "historicalTrades")
+
+        request = endpoints.historical_trades(symbol, from_id, 1)
+        answer = await self._patiently(lambda: self._client.fetch(request, read))
+        return answer.value.rows[0] if answer.value.rows else None
+
     async def first_id(self, symbol: str, at_ms: int) -> int:
         """The id of the first trade at or after a time; of the next one where there is none yet."""
-        aggregates = await self._aggregates(symbol, start_ms=at_ms)
-        for each in aggregates:
-            if each.f >= 0:
-                return each.f
-        newest = await self._aggregates(symbol)
-        return max((each.l for each in newest), default=-1) + 1
+        for limit in (_FEW, endpoints.PAGE):  # the first ones may all stand for no trade
+            found = await self._whole(
+                endpoints.aggregate_trades(symbol, start_ms=at_ms, limit=limit)
+            )
+            if found:
+                return found[0].first_id
+        newest = await self._whole(endpoints.aggregate_trades(symbol, limit=_FEW))
+        return max((each.last_id for each in newest), default=-1) + 1
 
-    async def _aggregates(self, symbol: str, start_ms: int | None = None) -> list[_Aggregate]:
-        def read(body: bytes, _: object) -> list[_Aggregate]:
-            return decode_whole(_aggregates, body, source=self.venue, endpoint="aggTrades")
+    async def aggregates(
+        self, symbol: str, *, from_id: int | None = None, start_ms: int | None = None
+    ) -> Parsed[Aggregate]:
+        """A page of aggregates, from an id of theirs or a time on."""
+        request = endpoints.aggregate_trades(symbol, from_id=from_id, start_ms=start_ms)
+        return await self._aggregates(request)
 
-        request = endpoints.aggregate_trades(symbol, limit=10, start_ms=start_ms)
+    async def _whole(self, request: endpoints.Request) -> list[Aggregate]:
+        """Aggregates of which each could be read; BadAnswer."""
+        found = await self._aggregates(request)
+        if found.rejected:
+            raise BadAnswer("aggTrades", found.rejected[0].reason, found.rejected[0])
+        return found.rows
+
+    async def _aggregates(self, request: endpoints.Request) -> Parsed[Aggregate]:
+        def read(body: bytes, _: object) -> Parsed[Aggregate]:
+            return aggregates(body, self.venue)
+
         return (await self._patiently(lambda: self._client.fetch(request, read))).value
 
     async def _patiently(self, ask: Callable[[], Awaitable[Value]]) -> Value:

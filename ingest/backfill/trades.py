@@ -1,8 +1,8 @@
 """The trades of a piece, each id once. What a source leaves out is asked for by its ids.
 
 Which ids a time holds is told by aggTrades before anything is loaded: so a file that lacks its end
-is noticed, too. What `historicalTrades` does not have when it is asked again is a row in `gaps`,
-exchange-confirmed.
+is noticed, too. What `historicalTrades` does not have when it is asked again is a row in `gaps`:
+exchange-confirmed where aggTrades has lost it, too, else open.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from ingest.binance.archive import Download
 from ingest.repair import trade_gap
 from ingest.span import Span, in_ms
 from ingest.tape import missing
+from ingest.witness import VERDICTS, Witness
+
+CAUSE = "exchange"  # of a hole that was found when the past was asked for
 
 
 class _Run(msgspec.Struct):
@@ -42,6 +45,7 @@ class TradeLoad:
         self._asking = asking
         self._prices = prices
         self._in_flight = pages_in_flight
+        self._witness = Witness(asking)
         self._ends: dict[tuple[str, int], int] = {}  # (symbol, ms) → the first id from then on
 
     async def blocks(
@@ -107,14 +111,19 @@ class TradeLoad:
             found |= {row.trade_id: row for row in again.rows}
             unread = bool(parsed.rejected or again.rejected)
             rejected = once(rejected, again.rejected)
-            gaps += [self._gap(symbol, rest, unread=unread) for rest in missing(found, hole)]
+            gaps += [await self._gap(symbol, rest, unread=unread) for rest in missing(found, hole)]
         return _Run([found[trade_id] for trade_id in sorted(found)], rejected, gaps, len(ids))
 
-    def _gap(self, symbol: str, ids: range, *, unread: bool) -> Gap:
-        """A hole; not confirmed where an answer held a row that could not be read."""
-        state, cause = ("open", "quarantine") if unread else ("exchange-confirmed", "exchange")
-        detail = f"{len(ids)} trades that historicalTrades does not give"
-        return trade_gap(self._asking.venue, symbol, ids, state, cause, detail)
+    async def _gap(self, symbol: str, ids: range, *, unread: bool) -> Gap:
+        """The row of a hole; nothing is proved where an answer held what could not be read."""
+        venue = self._asking.venue
+        if unread:
+            detail = f"{len(ids)} trades that historicalTrades does not give"
+            return trade_gap(venue, symbol, ids, "open", "quarantine", detail)
+        following = await self._asking.next_trade(symbol, ids.stop)
+        around = [] if following is None else [following]
+        state, detail = VERDICTS[await self._witness.proof(symbol, ids, around)]
+        return trade_gap(venue, symbol, ids, state, CAUSE, detail)
 
 
 def _joined(runs: Sequence[_Run]) -> _Run:

@@ -50,14 +50,19 @@ class Parsed(msgspec.Struct, Generic[Row], frozen=True):
 
 
 def read_rows(
-    body: bytes, *, source: str, endpoint: str, read: Callable[[msgspec.Raw], Row]
+    body: bytes, *, source: str, endpoint: str, read: Callable[[msgspec.Raw], Row | None]
 ) -> Parsed[Row]:
-    """Read a JSON array row by row; BadAnswer where the body is no JSON array at all."""
+    """Read a JSON array row by row; BadAnswer where the body is no JSON array at all.
+
+    A row of which `read` makes None stands for nothing.
+    """
     rows: list[Row] = []
     rejected: list[Rejected] = []
     for raw in decode_whole(_ROWS, body, source=source, endpoint=endpoint):
         try:
-            rows.append(read(raw))
+            row = read(raw)
+            if row is not None:
+                rows.append(row)
         except (*UNREADABLE, BadValueError) as error:
             rejected.append(reject(source, endpoint, str(error), raw))
     return Parsed(rows, rejected)

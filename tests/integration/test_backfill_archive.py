@@ -275,23 +275,34 @@ def test_candles_of_a_month_are_the_exchanges(
     assert 40 < len(simulator.log("/api/v3/klines")) < 60
 
 
+@pytest.mark.parametrize(("lists", "state"), [(2, "exchange-confirmed"), (1, "open")])
 def test_what_a_file_lacks_is_asked_for_and_what_nobody_has_is_confirmed(
-    settings: IngestSettings, simulator: Simulator, owner: scratch.Connection
+    settings: IngestSettings,
+    simulator: Simulator,
+    owner: scratch.Connection,
+    lists: int,
+    state: str,
 ) -> None:
-    """A hole in the middle, the file's own end, and three trades that REST has not either."""
+    """A hole in the middle, the file's own end, and trades that REST has not either.
+
+    They are lost only where aggTrades does not count them.
+    """
     when = span(DAY, timedelta(hours=2))
     theirs = told(simulator, SYMBOL, when)
     ids = [row[0] for row in theirs]
     simulator.fault(TRADES, None, do="hide", field=0, first=ids[100], last=ids[199])
-    lost = (ids[150], ids[152])
-    rule: dict[str, Any] = {"do": "hide", "field": "id", "first": lost[0], "last": lost[1]}
-    simulator.fault("/api/v3/historicalTrades", None, **rule)
+    sums = simulator.get("/api/v3/aggTrades", symbol=SYMBOL, startTime=when.start, limit=1000)
+    two = [row for row in sums if ids[150] <= row["f"]][:2]
+    lost = (two[0]["f"], two[-1]["l"])
+    for path, field in (("historicalTrades", "id"), ("aggTrades", "f"))[:lists]:
+        rule: dict[str, Any] = {"do": "hide", "field": field, "first": lost[0], "last": lost[1]}
+        simulator.fault(f"/api/v3/{path}", None, **rule)
     _, outcome = backfill(settings, "trades", when)
     assert outcome.gaps == [lost]
     gaps = scratch.fetch(
         owner, "SELECT stream, first_missing, last_missing, state, cause FROM gaps"
     )
-    assert gaps == [("trades", *lost, "exchange-confirmed", "exchange")]
+    assert gaps == [("trades", *lost, state, "exchange")]
     expected = [row for row in theirs if not lost[0] <= row[0] <= lost[1]]
     assert scratch.fetch(owner, STORED_TRADES, SYMBOL) == expected
 

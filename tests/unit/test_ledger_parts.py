@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -11,10 +12,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from contracts.market import Trade
+from contracts.market import Rejected, Trade
 from ingest.aggregates import Aggregate, pages, proof, ranges, suspects
 from ingest.auditing import hours, unrecorded_candles
 from ingest.binance.aggregate_messages import aggregates
+from ingest.binance.rows import Parsed
 from ingest.candle_repair import Found, interval_of, settled
 from ingest.conservation import Rebuilt
 from ingest.correction import after, correct, shown
@@ -22,6 +24,7 @@ from ingest.investigation import AGAIN, SELDOM, Backoff
 from ingest.judging import certificate, held_ids, is_contiguous, is_news, unrecorded, without
 from ingest.ledger import Minute
 from ingest.span import Span, in_ms
+from ingest.witness import Witness
 from tests.market_rows import MINUTE, NOON, SYMBOL, VENUE, gap, kline
 from tests.market_rows import certificate as certificate_row
 from tests.market_rows import trade as trade_row
@@ -88,6 +91,56 @@ def test_without_both_sides_nothing_is_proved() -> None:
     assert proof(range(5, 9), [aggregate(9, 12, 4)]) == "unknown"
     assert proof(range(5, 9), [aggregate(1, 4, 4)]) == "unknown"
     assert proof(range(5, 9), []) == "unknown"
+
+
+def test_an_aggregate_that_stands_for_no_trade_is_none() -> None:
+    """The exchange took its trades back; an id below zero is a mistake otherwise."""
+    row = b'{"a":1,"p":"0","q":"0","f":-1,"l":-1,"T":1498793709153,"m":true}'
+    half = row.replace(b'"l":-1', b'"l":3')
+    parsed = aggregates(b"[" + row + b"," + half + b"]", "v")
+    assert parsed.rows == []
+    assert [one.reason for one in parsed.rejected] == ["f is -1: no trade id"]
+
+
+class Pages:
+    """The exchange's aggregates: those from NOON on, and the page before."""
+
+    def __init__(self, before: Parsed[Aggregate], later: Parsed[Aggregate]) -> None:
+        self._before = before
+        self._later = later
+
+    async def aggregates(
+        self, symbol: str, *, from_id: int | None = None, start_ms: int | None = None
+    ) -> Parsed[Aggregate]:
+        assert symbol == SYMBOL
+        assert (from_id is None) != (start_ms is None)
+        return self._later if from_id is None else self._before
+
+
+BROKEN = Rejected(source="v", endpoint="aggTrades", reason="broken", raw=b"{}")
+
+
+@pytest.mark.parametrize(
+    ("before", "later", "around", "found"),
+    [
+        ([], [], [trade(9)], "lost"),
+        ([BROKEN], [], [trade(9)], "unknown"),
+        ([], [BROKEN], [trade(9)], "unknown"),
+        ([], [], [trade(4)], "unknown"),
+        ([], [], [], "unknown"),
+    ],
+)
+def test_a_witness_proves_only_by_all_that_it_reads(
+    before: list[Rejected], later: list[Rejected], around: list[Trade], found: str
+) -> None:
+    """A row that cannot be read may count what is missing; without a later trade, none is near."""
+    witness = Witness(
+        Pages(
+            Parsed([aggregate(1, 4, 4, number=1)], before),
+            Parsed([aggregate(9, 12, 4, number=2)], later),
+        )
+    )
+    assert asyncio.run(witness.proof(SYMBOL, range(5, 9), around)) == found
 
 
 TOLD = [aggregate(1, 3, 3), aggregate(4, 4, 2, ms=1), aggregate(5, 6, 5, ms=2)]
