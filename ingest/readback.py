@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from contextlib import aclosing
 
 import msgspec
 import structlog
 
 from contracts.market import Gap
-from ingest import candle_repair, metrics
+from ingest import archive_repair, candle_repair, metrics
+from ingest.archive_repair import ArchiveRepair
 from ingest.batch import Batch
 from ingest.binance import endpoints
+from ingest.binance.archive import Archive
 from ingest.binance.client import Client
 from ingest.binance.limits import utc_now
 from ingest.candle_repair import CandleRepair
@@ -47,10 +50,12 @@ class Readback:
         shedding: Shedding,
         store: StoreThread,
         spool: Spool[Batch],
+        archive: Archive,
         limit: int,
     ) -> None:
         """A gap of more than `limit` trades is nobody's to ask for one by one."""
         self._client = client
+        self._archive = archive
         self._repair = TapeRepair(client, market.venue, endpoints.PAGE)
         self._market = market
         self._shedding = shedding
@@ -62,24 +67,41 @@ class Readback:
     async def run(self, spare: Spare) -> None:
         """Until it is cancelled."""
         candles = CandleRepair(self._client, self._market.venue, spare)
+        files = ArchiveRepair(self._archive, self._repair, self._market.venue, spare)
         while True:
             for gap in await self._open_gaps():
                 if self._is_of_another_listing(gap):
                     await self._put(gap.symbol, Refilled(gaps=[of_another_listing(gap)]))
                 elif not self._shedding.under_way(gap) and self._may_ask(gap):
-                    await self._work_on(gap, candles, spare)
+                    await self._work_on(gap, candles, files, spare)
             await asyncio.sleep(LOOK_S)
 
-    async def _work_on(self, gap: Gap, candles: CandleRepair, spare: Spare) -> None:
+    async def _work_on(
+        self, gap: Gap, candles: CandleRepair, files: ArchiveRepair, spare: Spare
+    ) -> None:
         if interval := candle_repair.interval_of(gap):
             found = await candles.refill(gap, interval)
             if found is not None:
                 batch = Batch(klines=found.klines, gaps=found.gaps, rejected=found.rejected)
                 await self._spool.put(batch, BYTES_A_CANDLE * len(found.klines))
-        elif gap.stream == "trades" and gap.last_missing - gap.first_missing >= self._limit:
-            await self._spool.put(Batch(gaps=[too_long(gap)]), BYTES_A_TRADE)
         elif gap.stream == "trades":
-            await self._read(gap, spare)
+            if archive_repair.is_long(gap) and await self._from_files(gap, files):
+                return
+            if gap.last_missing - gap.first_missing < self._limit:
+                await self._read(gap, spare)
+            elif not archive_repair.may_still_come(gap):
+                await self._spool.put(Batch(gaps=[too_long(gap)]), BYTES_A_TRADE)
+
+    async def _from_files(self, gap: Gap, files: ArchiveRepair) -> bool:
+        """Take what the archive has of a long gap; False where it has nothing of it."""
+        told = False
+        async with aclosing(files.refill(gap)) as parts:
+            async for part in parts:
+                if not self._may_ask(gap):  # it is shed again: another time from the beginning
+                    return True
+                await self._put(gap.symbol, part)
+                told = True
+        return told
 
     async def _read(self, gap: Gap, spare: Spare) -> None:
         """Read a gap; what the exchange does not give now is asked for at the next look."""
@@ -145,7 +167,7 @@ def ended(gap: Gap) -> Gap:
 
 
 def too_long(gap: Gap) -> Gap:
-    """The row of a gap that is longer than anybody would ask for by ids."""
+    """The row of a gap that is longer than anybody would ask for by ids, and in no file."""
     metrics.GAPS.labels(gap.stream, "unprovable").inc()
     count = gap.last_missing - gap.first_missing + 1
     detail = f"{gap.detail}; {count} trades, more than TIDEMARK_READBACK_LIMIT"

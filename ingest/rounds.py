@@ -30,6 +30,7 @@ from ingest.selection import Selection
 from ingest.settings import IngestSettings
 from ingest.shedding import Shedding
 from ingest.silence import Silence
+from ingest.spare import Spare
 from ingest.spool import Spool
 from ingest.streaming import Streaming
 
@@ -51,14 +52,19 @@ class Rounds:
         market: Market,
         shedding: Shedding,
         spool: Spool[Batch],
+        spare: Spare,
         evidence: list[Rejected],
     ) -> None:
-        """`evidence`: where the client notes bodies that it could not read."""
+        """`spare` is told what the schedule leaves over.
+
+        `evidence`: where the client notes bodies that it could not read.
+        """
         self._settings = settings
         self._client = client
         self._market = market
         self._shedding = shedding
         self._spool = spool
+        self._spare = spare
         self._selection = Selection(settings.symbols, settings.symbols_top)
         self.poller = Poller(settings, client, market, shedding)
         self._info, *self._whole_market = schedule.plan(settings, ())
@@ -73,29 +79,31 @@ class Rounds:
         self._left_out: list[str] = []  # symbols that no limit leaves room for
         self.failed: deque[str] = deque(maxlen=100)
 
-    async def begin(self, *, once: bool) -> float | None:
-        """Read what everything else stands on; the weight a minute that the schedule leaves over.
+    async def begin(self, *, once: bool) -> bool:
+        """Read what everything else stands on.
 
-        None, with `once`, where the exchange does not say it. Raises UnknownSymbol and
+        False, with `once`, where the exchange does not say it. Raises UnknownSymbol and
         ScheduleTooHeavy where the settings do not fit the exchange.
         """
         first = [self._info, *(self._whole_market if self._selection.top else ())]
         for poll in first:  # without exchangeInfo, and statistics to rank by, nothing makes sense
             while not await self._poll(poll):
                 if once:
-                    return None
+                    return False
                 await asyncio.sleep(_RETRY_S)
         self._market.catalogue.require(self._selection.names)
         chosen = self._chosen()
-        limit, share = self._client.budget.limit, self._settings.weight_share
+        limit = self._client.budget.limit
         slower = capacity.check(self._settings, chosen, limit)
         self._watch(chosen)
-        needed = sum(schedule.weight_per_minute(self._polls).values())
         log.info(
-            "the schedule fits", weight_a_minute=round(needed), limit=limit, share=share,
+            "the schedule fits",
+            weight_a_minute=round(self._needed()),
+            limit=limit,
+            share=self._settings.weight_share,
             slower=round(slower, 1),
-        )  # fmt: skip
-        return max(limit * share - needed, 0.0)
+        )
+        return True
 
     async def one(self) -> None:
         """Each poll, one after another: after a ban not even one more request is on its way."""
@@ -174,7 +182,13 @@ class Rounds:
     def _watch(self, symbols: Sequence[str]) -> None:
         self._market.watched.replace(symbols)
         self._polls = schedule.plan(self._settings, symbols)[1:]
+        allowed = self._client.budget.limit * self._settings.weight_share
+        self._spare.allow(allowed - self._needed())
         metrics.WATCHED_SYMBOLS.set(len(symbols))
+
+    def _needed(self) -> float:
+        """Weight a minute of all polls, as if nothing were streamed."""
+        return sum(schedule.weight_per_minute(self._polls).values())
 
     def _slower(self) -> float:
         return capacity.check(

@@ -19,6 +19,7 @@ from contracts.market import Rejected
 from ingest import metrics
 from ingest.auditing import Audit
 from ingest.batch import Batch
+from ingest.binance.archive import Archive
 from ingest.binance.client import Client
 from ingest.candles import Candles
 from ingest.catalogue import Catalogue
@@ -99,6 +100,7 @@ class Service:
         self._writer = Writer(self._store, self._spool, self.shedding)
         self._evidence: list[Rejected] = []  # of bodies that could not be read
         self._client = Client(settings, exchange, quarantine=self._evidence.append)
+        self._archive = Archive(settings, exchange.archive_url)
         self._rounds: Rounds | None = None  # from when the database has said what it knows
         self._failed: list[str] = []  # of the sources beside the exchange
 
@@ -111,13 +113,20 @@ class Service:
                 tasks.create_task(self._writer.run())
                 beside = tasks.create_task(self._sources.run(self._store, once=once))
                 market = await self._load()
+                spare = Spare()
                 rounds = self._rounds = Rounds(
-                    self._settings, self._client, market, self.shedding, self._spool, self._evidence
+                    self._settings,
+                    self._client,
+                    market,
+                    self.shedding,
+                    self._spool,
+                    spare,
+                    self._evidence,
                 )
-                spare = await rounds.begin(once=once)
-                if spare is not None and once:
+                begun = await rounds.begin(once=once)
+                if begun and once:
                     await rounds.one()
-                elif spare is not None:
+                elif begun:
                     await self._for_ever(tasks, rounds, market, spare)
                 self._failed += await beside
                 await rounds.hand_over()
@@ -135,6 +144,7 @@ class Service:
                 await self._writer.run()
         self._store.close()
         await self._client.close()
+        await self._archive.close()
 
     def summary(self) -> Summary:
         """What was done so far."""
@@ -170,15 +180,16 @@ class Service:
         """Find what is missing or wrong in what is held, and ask for it with patience."""
         settings, client, store = self._settings, self._client, self._store
         limit = settings.readback_limit
-        readback = Readback(client, market, self.shedding, store, self._spool, limit)
+        spool, archive = self._spool, self._archive
+        readback = Readback(client, market, self.shedding, store, spool, archive, limit)
         tasks.create_task(readback.run(spare))
         tasks.create_task(Audit(settings, client, market, spare).run())
 
     async def _for_ever(
-        self, tasks: asyncio.TaskGroup, rounds: Rounds, market: Market, spare_weight: float
+        self, tasks: asyncio.TaskGroup, rounds: Rounds, market: Market, spare: Spare
     ) -> None:
         """Polls, streams beside them, and the repair of what both missed."""
-        self._keep_books(tasks, market, Spare(spare_weight))
+        self._keep_books(tasks, market, spare)
         settings = self._settings
         inflow = Inflow(market, self.shedding, market.watched, settings.prices_every_s)
         streaming = Streaming(settings, self._exchange, self._client, inflow, self.shedding)

@@ -14,9 +14,13 @@ LEAST: Final = float(endpoints.historical_trades("", 0).weight)
 class Spare:
     """For everybody in one event loop; first come, first served."""
 
-    def __init__(self, weight_a_minute: float) -> None:
-        self._weight_a_s = max(weight_a_minute, LEAST) / 60
+    def __init__(self, weight_a_minute: float = 0) -> None:
         self._free_s = 0.0
+        self.allow(weight_a_minute)
+
+    def allow(self, weight_a_minute: float) -> None:
+        """Let out so much from now on: the schedule has changed."""
+        self._weight_a_s = max(weight_a_minute, LEAST) / 60
 
     def wait_s(self, weight: int, now_s: float) -> float:
         """Book a request; how long it has to wait for what was booked before it."""

@@ -130,6 +130,10 @@ class Archive:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
         await self._http.aclose()
 
     async def size(self, path: str) -> int | None:

@@ -1,0 +1,129 @@
+"""Long gaps of trades are filled from the archive's daily files, which cost no weight.
+
+Asked for page by page, a million trades take 25,000 weight, hours of what the schedule leaves over.
+A day's file comes on the next day. When the gap's days are all over, their files are read once, and
+what they lack is left to whoever asks for ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from datetime import timedelta
+from typing import Final
+
+import msgspec
+import structlog
+
+from contracts.market import Gap, Trade
+from ingest.binance import endpoints
+from ingest.binance.archive import Archive
+from ingest.binance.archived_trades import ArchivedTrades
+from ingest.binance.limits import utc_now
+from ingest.errors import ArchiveRefused, ExchangeError
+from ingest.repair import Refilled, TapeRepair
+from ingest.span import Span, in_ms
+from ingest.spare import Spare
+from ingest.tape import missing
+
+log = structlog.get_logger(__name__)
+
+LEAST = 50_000  # ids; fewer are asked for within the hour
+PATIENCE: Final = timedelta(days=3)  # for the files of a gap that is too long for ids
+TWO_WEIGHT: Final = 2 * endpoints.historical_trades("", 0).weight
+
+
+class ArchiveRepair:
+    """Of one venue's archive."""
+
+    def __init__(self, archive: Archive, repair: TapeRepair, venue: str, spare: Spare) -> None:
+        self._files = ArchivedTrades(archive, venue)
+        self._repair = repair
+        self._spare = spare
+        self._spans: dict[tuple[str, int, int], Span | None] = {}
+
+    async def refill(self, gap: Gap) -> AsyncGenerator[Refilled, None]:
+        """What the files have of a gap; with the last of it, the gap's rows as they are then.
+
+        Nothing where they have nothing of it, or are not published yet.
+        """
+        span = await self._span(gap)
+        if span is None or span.end > _midnight_ms():
+            return
+        ids, place = _ids(gap), gap.first_missing
+        rests: list[range] = []
+        found = 0
+        try:
+            pages = self._files.with_ids(gap.symbol, ids, span)
+            async with aclosing(pages):
+                async for page in pages:
+                    through = max((row.trade_id for row in page.rows), default=place - 1) + 1
+                    known = [row.trade_id for row in page.rows]
+                    rests += missing(known, range(place, max(through, place)))
+                    place, found = max(through, place), found + len(page.rows)
+                    yield Refilled(trades=page.rows, rejected=page.rejected)
+        except (ArchiveRefused, ExchangeError) as error:
+            log.warning("the archive does not help", symbol=gap.symbol, reason=str(error))
+        if found:
+            rests += [range(place, ids.stop)] if place < ids.stop else []
+            log.info("filled from the archive", symbol=gap.symbol, trades=found, rests=len(rests))
+            yield Refilled(gaps=filled(gap, rests))
+
+    async def _span(self, gap: Gap) -> Span | None:
+        """From the gap's first to its last trade, as the exchange tells; None where it does not."""
+        place = gap.symbol, gap.first_missing, gap.last_missing
+        if place not in self._spans:
+            await self._spare.take(TWO_WEIGHT)
+            ends = [await self._trade(gap.symbol, id_) for id_ in place[1:]]
+            first, last = ends
+            known = None
+            if first is not None and last is not None and first.traded_at <= last.traded_at:
+                known = Span(in_ms(first.traded_at), in_ms(last.traded_at) + 1)
+            self._spans[place] = known
+        return self._spans[place]
+
+    async def _trade(self, symbol: str, trade_id: int) -> Trade | None:
+        """A trade, or the next one behind it."""
+        try:
+            rows = (await self._repair.trades(symbol, range(trade_id, trade_id))).rows
+        except ExchangeError:
+            return None
+        return rows[0] if rows else None
+
+
+def is_long(gap: Gap) -> bool:
+    """Whether a gap is worth a file."""
+    return gap.last_missing - gap.first_missing + 1 >= LEAST
+
+
+def may_still_come(gap: Gap) -> bool:
+    """Whether files of a gap that is too long for ids may be published yet."""
+    return utc_now() - gap.detected_at < PATIENCE
+
+
+def filled(gap: Gap, rests: list[range]) -> list[Gap]:
+    """The rows of a gap of which only these ids are still missing."""
+    now = utc_now()
+    rows = [
+        msgspec.structs.replace(
+            gap, first_missing=rest.start, last_missing=rest.stop - 1, as_of=now
+        )
+        for rest in rests
+    ]
+    if all(row.first_missing != gap.first_missing for row in rows):
+        last = min((rest.start for rest in rests), default=gap.last_missing + 1) - 1
+        detail = f"{gap.detail}; filled from the archive"
+        rows.append(
+            msgspec.structs.replace(
+                gap, last_missing=last, state="repaired", detail=detail, as_of=now
+            )
+        )
+    return rows
+
+
+def _ids(gap: Gap) -> range:
+    return range(gap.first_missing, gap.last_missing + 1)
+
+
+def _midnight_ms() -> int:
+    return in_ms(utc_now().replace(hour=0, minute=0, second=0, microsecond=0))
