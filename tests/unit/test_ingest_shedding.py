@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from contracts.market import Depth, Gap, Price, Rejected, Trade
 from contracts.shedding import ALL, NONE, ORDER
-from ingest import readback
+from ingest import archive_repair, readback
 from ingest.batch import Batch
 from ingest.repair import Refilled
 from ingest.schedule import Poll, plan
@@ -211,6 +211,20 @@ def test_a_gap_that_is_too_long_for_ids_says_so() -> None:
     assert "100000000 trades, more than TIDEMARK_READBACK_LIMIT" in row.detail
 
 
+def test_a_long_gap_keeps_what_its_files_lack() -> None:
+    """Its own row ends before that, and the rests are rows; or it stays, if it begins with one."""
+    whole = gap(100, 199)
+    assert [
+        (row.first_missing, row.last_missing, row.state)
+        for row in archive_repair.filled(whole, [range(150, 160), range(190, 200)])
+    ] == [(150, 159, "open"), (190, 199, "open"), (100, 149, "repaired")]
+    (begins,) = archive_repair.filled(whole, [range(100, 120)])
+    assert (begins.first_missing, begins.last_missing, begins.state) == (100, 119, "open")
+    (done,) = archive_repair.filled(whole, [])
+    assert (done.last_missing, done.state) == (199, "repaired")
+    assert done.detail.endswith("filled from the archive")
+
+
 def test_pages_take_only_the_weight_that_is_left_over() -> None:
     """736 of the default schedule: 29 pages a minute; none left: one a minute."""
     for left_over, pages_a_minute in ((736, 29), (-5, 1)):
@@ -218,6 +232,15 @@ def test_pages_take_only_the_weight_that_is_left_over() -> None:
         for _ in range(pages_a_minute + 1):
             now_s += spare.wait_s(readback.PAGE_WEIGHT, now_s)
         assert 59 < now_s <= 60
+
+
+def test_what_is_left_over_follows_the_schedule() -> None:
+    """Other symbols are watched: from then on another share is let out."""
+    spare = Spare(60)
+    assert spare.wait_s(10, 0.0) == 0
+    spare.allow(600)
+    assert spare.wait_s(10, 0.0) == 10, "what was booked before stays"
+    assert spare.wait_s(10, 0.0) == 11
 
 
 class Exchange:
