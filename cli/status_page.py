@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -106,6 +107,7 @@ def _way(seen: Snapshot) -> Table:
         ("connector", _connector(seen.connect)),
         ("sink's lag", _lag(seen)),
         ("set aside", _set_aside(seen)),
+        ("ledger", _ledger(seen)),
         ("heartbeat", _heartbeat(seen.cassandra)),
         ("alarms", _alarms(seen.postgres)),
     ):
@@ -125,8 +127,7 @@ def _exchange(seen: Snapshot) -> str:
     else:
         said.append("no ban")
     if exchange.last_write is not None:
-        age = max(0.0, (seen.at - exchange.last_write).total_seconds())
-        said.append(f"last write {duration(age)} ago")
+        said.append(f"last write {_age(seen, exchange.last_write)} ago")
     if exchange.spool_bytes:
         said.append(f"{size(int(exchange.spool_bytes))} wait for PostgreSQL")
     return " · ".join(said)
@@ -143,8 +144,7 @@ def _streams(seen: Snapshot) -> str:
         polls = [f"{count} of {name}" for name, count in sorted(streams.standing_in.items())]
         said.append(f"POLLS STAND IN: {', '.join(polls)}")
     if streams.away_since is not None:
-        age = max(0.0, (seen.at - streams.away_since).total_seconds())
-        said.append(f"away for {duration(age)}")
+        said.append(f"away for {_age(seen, streams.away_since)}")
     return " · ".join(said)
 
 
@@ -207,6 +207,24 @@ def _set_aside(seen: Snapshot) -> str:
         waiting = number(seen.cassandra.letters, bound="≥")
     rows = "?" if isinstance(seen.postgres, Unread) else f"{seen.postgres.quarantined:,}"
     return f"{letters} dead letters, {waiting} not redriven · {rows} rows to quarantine in 5 min"
+
+
+def _ledger(seen: Snapshot) -> str:
+    if isinstance(seen.postgres, Unread):
+        return f"? {seen.postgres.reason}"
+    ledger = seen.postgres.ledger
+    said = ["no gap is open"]
+    if ledger.oldest_gap is not None:
+        said = [f"{ledger.open_gaps:,} gaps open, the oldest for {_age(seen, ledger.oldest_gap)}"]
+    if ledger.oldest_minute is not None:
+        kinds = (("differ", ledger.differing), ("lack trades", ledger.incomplete))
+        wrong = ", ".join(f"{count:,} {what}" for what, count in kinds if count)
+        said.append(f"minutes: {wrong}, the oldest of {ledger.oldest_minute:%Y-%m-%d %H:%M}")
+    return " · ".join(said)
+
+
+def _age(seen: Snapshot, since: datetime) -> str:
+    return duration(max(0.0, (seen.at - since).total_seconds()))
 
 
 def _heartbeat(answer: History | Unread) -> str:

@@ -26,7 +26,7 @@ from watch.alarms import RaisedAlarm
 from watch.probes import Exchange, Flow, Heartbeats, Sink
 from watch.settings import WatchSettings
 from watch.shedding import Level
-from watch.store import Slot, Store
+from watch.store import Ledger, Slot, Store
 
 COUNTING_S: Final = 1.5  # for the rows of each side
 ANSWER_S: Final = 0.3  # kept for closing and for handing over
@@ -44,13 +44,14 @@ class Unread:
 
 @dataclass(frozen=True, kw_only=True)
 class Truth:
-    """PostgreSQL: the slot, what is shed for it, rows by table, raised alarms, rows set aside."""
+    """PostgreSQL: the slot, what is shed for it, rows, alarms, rows set aside, the ledger."""
 
     slot: Slot | None
     shedding: Level
     rows: dict[str, Count]
     alarms: list[RaisedAlarm]
     quarantined: int
+    ledger: Ledger
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +128,7 @@ def _postgres(settings: WatchSettings, deadline: float) -> Truth:
             shedding=store.shedding(),
             alarms=store.open_alarms(),
             quarantined=store.quarantined(probes.LATELY),
+            ledger=store.ledger(),
             rows=store.counts([source.table for source in SOURCES], _counting_s(deadline)),
         )
     finally:

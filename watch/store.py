@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg2
@@ -50,6 +50,16 @@ SELECT name, coalesce((SELECT sum(greatest(c.reltuples, 0)) FROM pg_partition_tr
                       greatest(t.reltuples, 0))::bigint
   FROM unnest(%s::text[]) AS name JOIN pg_class AS t ON t.oid = to_regclass(%s || '.' || name)
 """
+# minutes that have just ended may lack trades that are on their way
+_LEDGER = """
+SELECT gaps.count, gaps.oldest, minutes.differing, minutes.incomplete, minutes.oldest
+  FROM (SELECT count(*), min(detected_at) AS oldest FROM gaps WHERE state = 'open') AS gaps,
+       (SELECT count(*) FILTER (WHERE state = 'differs') AS differing,
+               count(*) FILTER (WHERE state = 'incomplete') AS incomplete,
+               min(open_time) AS oldest
+          FROM certificates WHERE state IN ('incomplete', 'differs')
+           AND open_time < now() - interval '5 minutes') AS minutes
+"""
 _SHEDDING = "SELECT level, since, reason, at FROM load_shedding"
 _SHED = """
 WITH told AS (
@@ -75,6 +85,21 @@ class Slot:
     retained: int | None
     behind: int | None
     keep: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ledger:
+    """What is known to be missing or wrong in what was collected (`tidemark gaps`, `certificates`).
+
+    `oldest_gap`: when the first of the open gaps was noticed; `oldest_minute`: of those whose
+    trades do not make their candle.
+    """
+
+    open_gaps: int = 0
+    oldest_gap: datetime | None = None
+    differing: int = 0
+    incomplete: int = 0
+    oldest_minute: datetime | None = None
 
 
 class Store:
@@ -189,6 +214,25 @@ class Store:
             )
             (rows,) = cursor.fetchone() or (0,)
         return int(rows)
+
+    def ledger(self) -> Ledger:
+        """Open gaps, and minutes that their trades do not prove."""
+        with self._cursor() as cursor:
+            cursor.execute(_LEDGER)
+            gaps, oldest_gap, differing, incomplete, oldest = cursor.fetchone() or (
+                0,
+                None,
+                0,
+                0,
+                None,
+            )
+        return Ledger(
+            open_gaps=gaps,
+            oldest_gap=oldest_gap,
+            differing=differing,
+            incomplete=incomplete,
+            oldest_minute=oldest,
+        )
 
     def counts(self, tables: Sequence[str], within_s: float) -> dict[str, Count]:
         """Rows of each table that exists: counted while it is small and in time, else estimated."""

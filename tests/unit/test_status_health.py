@@ -25,7 +25,7 @@ from watch.probes import Exchange, Flow, Heartbeats, Sink, Streams
 from watch.settings import WatchSettings
 from watch.shedding import Level
 from watch.snapshot import History, Snapshot, Truth, Unread
-from watch.store import Slot
+from watch.store import Ledger, Slot
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 CHAPTER = re.compile(r"docs/runbook\.md, chapter (\w+)")
@@ -39,6 +39,7 @@ TRUTH = Truth(
     rows={"trades": Count(rows=1234, exact=True)},
     alarms=[],
     quarantined=0,
+    ledger=Ledger(),
 )
 RUNNING = ConnectorStatus(
     name="tidemark-g1", state="RUNNING", tasks=(TaskStatus(id=0, state="RUNNING"),)
@@ -307,6 +308,21 @@ def test_the_page_says_whether_streams_flow_and_what_stands_in(settings: WatchSe
     assert "39 of 41 live" in page
     assert "POLLS STAND IN: 2 of trades · away for 60 s" in page
     assert findings(polled, settings) == []
+
+
+def test_the_page_says_what_the_ledger_knows() -> None:
+    """Open gaps and minutes that are not proved; the exchange's matter, so no trouble of ours."""
+    assert re.search(r"ledger +no gap is open", shown(WELL, [], []))
+    known = Ledger(
+        open_gaps=3,
+        oldest_gap=NOW - timedelta(hours=3),
+        differing=1,
+        incomplete=20,
+        oldest_minute=NOW - timedelta(hours=4),
+    )
+    page = shown(replace(WELL, postgres=replace(TRUTH, ledger=known)), [], [])
+    assert "3 gaps open, the oldest for 3 h 0 min" in page
+    assert "minutes: 1 differ, 20 lack trades, the oldest of 2026-01-01 08:00" in page
 
 
 def test_streams_that_are_away_for_long_are_a_finding_and_one_alarm(
