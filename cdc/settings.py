@@ -54,6 +54,7 @@ class CdcSettings(KafkaEndpoint, ConnectEndpoint, CassandraEndpoint, PostgresEnd
     retain_certificates_days: Days = 7
     retain_heartbeat_days: Days = 3
     retain_outbox_days: Days = 1
+    retain_quarantine_days: Days = 30
 
     # Verification
     fence_timeout_s: float = Field(default=60.0, gt=0, description="of each stage of a fence")

@@ -20,6 +20,8 @@ from cdc.errors import AccessDenied, BadCondition, Contended, Unreachable
 from cdc.settings import CdcSettings
 from contracts.naming import SCHEMA, Role
 
+_A_DELETE = 10_000  # rows of quarantine in one statement
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 STREAM_ROWS = 5000  # rows a fetch of a server-side cursor
 FENCE_SOURCE = "fence"
@@ -222,6 +224,13 @@ class SourceDatabase:
             (f"{SCHEMA}.{table}",),
         )
         return [day for (day,) in rows]
+
+    def drop_quarantine(self, older_than: datetime) -> int:
+        """Delete what was set aside before a time; how many rows."""
+        dropped = 0
+        while some := self._row("SELECT drop_quarantine(%s, %s)", (older_than, _A_DELETE))[0]:
+            dropped += some
+        return dropped
 
     def estimated_rows(self, table: str) -> int:
         """The planner's idea of a table's rows, partitions summed; for progress only."""

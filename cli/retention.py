@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -76,12 +76,24 @@ def apply(*, with_parent: bool, as_json: bool) -> None:
             datetime.now(UTC).date(),
             tell,
         )
+        aside = _drop_quarantine(source, settings.retain_quarantine_days)
     if as_json:
-        click.echo(json.dumps({"days": [each.as_dict() for each in outcomes]}))
-    elif not outcomes:
-        click.echo("no day is old enough to go")
+        days = [each.as_dict() for each in outcomes]
+        click.echo(json.dumps({"days": days, "quarantine": aside}))
+    else:
+        if not outcomes:
+            click.echo("no day is old enough to go")
+        if aside:
+            click.echo(f"{aside:,} rows of quarantine dropped")
     if any(each.reason for each in outcomes):
         sys.exit(1)
+
+
+def _drop_quarantine(source: SourceDatabase, keep_days: int) -> int:
+    """Rows that were set aside too long ago; 0 days keep all."""
+    if not keep_days:
+        return 0
+    return source.drop_quarantine(datetime.now(UTC) - timedelta(days=keep_days))
 
 
 def _plan(settings: CdcSettings, today: date) -> list[dict[str, Any]]:

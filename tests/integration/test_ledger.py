@@ -6,7 +6,7 @@ Simulated exchange, real ingester, real PostgreSQL; faults in the database and i
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ingest import archive_repair, auditing, investigation, judging, readback
+from ingest import auditing, investigation, judging, readback
 from ingest.settings import IngestSettings
 from runtime.endpoints import PostgresEndpoint
 from tests.integration import ingesting as rig
@@ -24,7 +24,7 @@ from tests.integration.ingesting import Simulator, ingesting, settings_for
 pytestmark = pytest.mark.integration
 
 SYMBOL = "BTCUSDT"
-MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
+MINUTE = timedelta(minutes=1)
 eventually = partial(rig.eventually, timeout_s=120)
 
 
@@ -376,78 +376,6 @@ def test_aggregates_say_whether_a_hole_is_the_exchange_s_own(
         eventually(lambda: scratch.value(owner, newest, SYMBOL) > before + 20)
         assert len(simulator.log("/api/v3/historicalTrades")) == asked, "no endless backfill"
     assert gaps(owner) == [(first, last, state, "poll")]
-
-
-def a_long_gap(simulator: Simulator, owner: scratch.Connection, count: int) -> tuple[int, int]:
-    """Trades of three days ago, over midnight, of which a row of `gaps` says that they are open."""
-    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - 2 * DAY
-    start = int(midnight.timestamp() * 1000)
-    (beyond,) = simulator.get("/api/v3/aggTrades", symbol=SYMBOL, startTime=start, limit=1)
-    first = beyond["f"] - count // 2
-    last = first + count - 1
-    change(
-        owner,
-        "INSERT INTO gaps (venue, symbol, stream, first_missing, last_missing, state, cause, "
-        "detail, detected_at, as_of) VALUES ('simulator', %s, 'trades', %s, %s, 'open', 'shed', "
-        "'', now() - interval '2 days', now())",
-        SYMBOL, first, last,
-    )  # fmt: skip
-    return first, last
-
-
-FILES = "/data/spot/daily/trades/*.zip"
-
-
-@pytest.mark.parametrize("lacking", [0, 30])
-def test_a_long_gap_is_filled_from_the_archive(
-    simulator: Simulator,
-    settings: IngestSettings,
-    owner: scratch.Connection,
-    monkeypatch: pytest.MonkeyPatch,
-    lacking: int,
-) -> None:
-    """Two days' files, without a page by ids but for what they lack; more than ids may be."""
-    monkeypatch.setattr(archive_repair, "LEAST", 100)
-    first, last = a_long_gap(simulator, owner, 3000)
-    if lacking:
-        hidden = first + 100
-        simulator.fault(
-            FILES, count=None, do="hide", field=0, first=hidden, last=hidden + lacking - 1
-        )
-    with ingesting(settings.model_copy(update={"readback_limit": 1000})):
-        eventually(lambda: [gap[2] for gap in gaps(owner)] == ["repaired"] * (1 + bool(lacking)))
-    query = (
-        "SELECT trade_id, price, quantity, quote_quantity, is_buyer_maker, traded_at_us / 1000 "
-        "FROM trades WHERE symbol = %s AND trade_id BETWEEN %s AND %s ORDER BY trade_id"
-    )
-    held = scratch.fetch(owner, query, SYMBOL, first, last)
-    pages = [
-        simulator.get("/api/v3/historicalTrades", symbol=SYMBOL, fromId=id_, limit=1000)
-        for id_ in range(first, last, 1000)
-    ]
-    names = ("price", "qty", "quoteQty")
-    assert held == [
-        (row["id"], *(Decimal(row[name]) for name in names), row["isBuyerMaker"], row["time"])
-        for page in pages
-        for row in page
-    ]
-
-
-def test_a_gap_too_long_for_ids_waits_for_its_file_and_then_no_more(
-    simulator: Simulator,
-    settings: IngestSettings,
-    owner: scratch.Connection,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A file may come late; after three days nobody counts on it."""
-    monkeypatch.setattr(archive_repair, "LEAST", 100)
-    simulator.fault("/data/*", count=None, do="page", name="not_found")
-    a_long_gap(simulator, owner, 3000)
-    with ingesting(settings.model_copy(update={"readback_limit": 1000})):
-        eventually(lambda: len(simulator.log("/data/")) >= 4)
-        assert [gap[2] for gap in gaps(owner)] == ["open"]
-        change(owner, "UPDATE gaps SET detected_at = now() - interval '4 days'")
-        eventually(lambda: [gap[2] for gap in gaps(owner)] == ["unprovable"])
 
 
 def test_people_and_scripts_are_told(

@@ -238,3 +238,24 @@ def test_the_outbox_has_no_proof_of_its_own() -> None:
     """It feeds no table: a fence is passed instead (test_retention_pipeline.py)."""
     assert set(UNROUTED) == {"outbox"}
     assert not_droppable({}, "outbox", date(2026, 1, 1)) is None
+
+
+def test_rows_that_were_set_aside_long_ago_go(
+    database: PostgresEndpoint, admin: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some at a time; younger ones stay, and the watch may do nothing else to them."""
+    monkeypatch.setattr("cdc.source._A_DELETE", 10)
+    month_ago = datetime.now(UTC) - timedelta(days=30)
+    cursor = admin.cursor()
+    cursor.execute("DELETE FROM quarantine")
+    for count, at in ((25, month_ago - DAY), (3, month_ago + DAY)):
+        cursor.execute(
+            "INSERT INTO quarantine (source, endpoint, reason, raw, received_at) "
+            "SELECT 'v', 'e', 'r', '', %s FROM generate_series(1, %s)",
+            (at, count),
+        )
+    watch = Days(database, admin).watch
+    with closing(watch):
+        assert watch.drop_quarantine(month_ago) == 25
+        assert watch.drop_quarantine(month_ago) == 0
+    assert value(admin, "SELECT count(*) FROM quarantine") == 3
