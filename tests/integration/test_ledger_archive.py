@@ -65,7 +65,7 @@ def a_long_gap(simulator: Simulator, owner: scratch.Connection, count: int) -> t
     return first, last
 
 
-FILES = "/data/spot/daily/trades/*.zip"
+FILES = "/data/spot/daily/trades/*"  # and their checksums
 
 
 @pytest.mark.parametrize("lacking", [0, 30])
