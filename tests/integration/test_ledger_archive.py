@@ -18,7 +18,7 @@ from tests.integration.ingesting import Simulator, ingesting, settings_for
 
 pytestmark = pytest.mark.integration
 
-SYMBOL = "BTCUSDT"
+SYMBOL = "AVAXUSDT"  # a day of it is a small file
 DAY = timedelta(days=1)
 eventually = partial(rig.eventually, timeout_s=120)
 
@@ -40,7 +40,7 @@ def settings(
     monkeypatch.setattr(readback, "LOOK_S", 0.5)
     monkeypatch.setattr(archive_repair, "LEAST", 100)
     polled = settings_for(database, simulator, tmp_path)
-    return polled.model_copy(update={"readback_limit": 1000})
+    return polled.model_copy(update={"readback_limit": 1000, "symbols": (SYMBOL,)})
 
 
 def states(owner: scratch.Connection) -> list[str]:
