@@ -58,7 +58,7 @@ def a_long_gap(simulator: Simulator, owner: scratch.Connection, count: int) -> t
     last = first + count - 1
     owner.cursor().execute(
         "INSERT INTO gaps (venue, symbol, stream, first_missing, last_missing, state, cause, "
-        "detail, detected_at, as_of) VALUES ('simulator', %s, 'trades', %s, %s, 'open', 'shed', "
+        "detail, detected_at, as_of) VALUES ('simulator', %s, 'trades', %s, %s, 'open', 'lost', "
         "'', now() - interval '2 days', now())",
         (SYMBOL, first, last),
     )
