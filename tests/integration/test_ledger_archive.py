@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -84,6 +85,9 @@ def test_a_long_gap_is_filled_from_the_archive(
         )
     with ingesting(settings):
         eventually(lambda: states(owner) == ["repaired"] * (1 + bool(lacking)))
+    asked = [request["query"] for request in simulator.log("/api/v3/historicalTrades")]
+    limits = [int(parse_qs(query)["limit"][0]) for query in asked]
+    assert sum(limits) == 2 + (lacking + 1 if lacking else 0)  # the ends, and what is not in files
     query = (
         "SELECT trade_id, price, quantity, quote_quantity, is_buyer_maker, traded_at_us / 1000 "
         "FROM trades WHERE symbol = %s AND trade_id BETWEEN %s AND %s ORDER BY trade_id"
