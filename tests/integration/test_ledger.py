@@ -23,7 +23,7 @@ from tests.integration.ingesting import Simulator, ingesting, settings_for
 
 pytestmark = pytest.mark.integration
 
-SYMBOL = "BTCUSDT"
+SYMBOL = "LINKUSDT"  # the first page of its trades holds some whole minutes
 MINUTE = timedelta(minutes=1)
 eventually = partial(rig.eventually, timeout_s=120)
 
@@ -48,7 +48,7 @@ def settings(
     monkeypatch.setattr(judging, "SETTLED", timedelta(seconds=2))
     monkeypatch.setattr(investigation, "AGAIN", timedelta(seconds=1))
     polled = settings_for(database, simulator, tmp_path)
-    return polled.model_copy(update={"audit_share": 1.0})
+    return polled.model_copy(update={"audit_share": 1.0, "symbols": (SYMBOL,)})
 
 
 Certificate = tuple[str, int, int, int, str]
@@ -265,7 +265,9 @@ def test_a_trade_that_the_stream_told_wrong_is_put_right(
     simulator: Simulator, settings: IngestSettings, owner: scratch.Connection
 ) -> None:
     """Frames with a quantity that breaks no rule and is not the exchange's."""
-    simulator.fault("stream:btcusdt@trade", count=3, do="replace", field="q", value="77.77777000")
+    simulator.fault(
+        f"stream:{SYMBOL.lower()}@trade", count=3, do="replace", field="q", value="77.77777000"
+    )
     with ingesting(settings.model_copy(update={"streams": "on"})):
         query = "SELECT traded_at FROM trades WHERE symbol = %s AND quantity = 77.77777 ORDER BY 1"
         ((at,), *_) = eventually(lambda: scratch.fetch(owner, query, SYMBOL))
