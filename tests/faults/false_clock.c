@@ -1,11 +1,21 @@
-/* For LD_PRELOAD: the wall clock is wrong by FALSE_CLOCK_S seconds; the monotonic one is true. */
+/* For LD_PRELOAD: the wall clock is wrong by FALSE_CLOCK_S seconds; the monotonic one is true.
+
+   Who waits until a time of the wall clock means the false one; the kernel knows the true one. So
+   such a deadline is put right. What clock a condition goes by is not known here, but a monotonic
+   time is the age of the machine, and less than 30 years. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <sys/time.h>
 #include <time.h>
 
+typedef const struct timespec *restrict deadline;
+
 static int (*true_gettime)(clockid_t, struct timespec *);
+static int (*true_cond_wait)(pthread_cond_t *, pthread_mutex_t *, deadline);
+static int (*true_sem_wait)(sem_t *, deadline);
 static long offset_s;
 
 __attribute__((constructor)) static void begin(void)
@@ -13,6 +23,18 @@ __attribute__((constructor)) static void begin(void)
     const char *text = getenv("FALSE_CLOCK_S");
     offset_s = text ? atol(text) : 0;
     *(void **)&true_gettime = dlsym(RTLD_NEXT, "clock_gettime");
+    *(void **)&true_sem_wait = dlsym(RTLD_NEXT, "sem_timedwait");
+    /* of two versions, dlsym may find the one of twenty years ago */
+    void *wait = dlvsym(RTLD_NEXT, "pthread_cond_timedwait", "GLIBC_2.3.2");
+    *(void **)&true_cond_wait = wait ? wait : dlsym(RTLD_NEXT, "pthread_cond_timedwait");
+}
+
+static struct timespec put_right(deadline until)
+{
+    struct timespec right = *until;
+    if (right.tv_sec > 1000000000)
+        right.tv_sec -= offset_s;
+    return right;
 }
 
 int clock_gettime(clockid_t id, struct timespec *now)
@@ -42,4 +64,21 @@ time_t time(time_t *into)
     if (into)
         *into = exact.tv_sec;
     return exact.tv_sec;
+}
+
+int pthread_cond_timedwait(pthread_cond_t *restrict condition, pthread_mutex_t *restrict mutex,
+                           deadline until)
+{
+    if (!true_cond_wait)
+        begin();
+    struct timespec right = put_right(until);
+    return true_cond_wait(condition, mutex, &right);
+}
+
+int sem_timedwait(sem_t *restrict semaphore, deadline until)
+{
+    if (!true_sem_wait)
+        begin();
+    struct timespec right = put_right(until);
+    return true_sem_wait(semaphore, &right);
 }
