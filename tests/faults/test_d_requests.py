@@ -27,11 +27,14 @@ IN_FLIGHT_MS = 500  # what was on its way when the refusal was written cannot be
 @pytest.mark.parametrize(("status", "seconds"), [(429, 20), (418, 120)])
 def test_d01_refused_and_banned(rig: Rig, trial: Trial, status: int, seconds: int) -> None:
     """No request leaves before the exchange allows it, and never more than our share."""
-    with Exchange(rig.pipeline.env["TIDEMARK_SIMULATOR_URL"]) as exchange:
-        with little_weight(exchange) as restore, market(rig, trial, POLLED) as pairs:
-            ban(rig, trial, pairs, status, seconds)
-            asked = exchange.asked(pairs.since_ms)
-            restore()  # ingest starts again with its whole schedule
+    with (
+        Exchange(rig.pipeline.env["TIDEMARK_SIMULATOR_URL"]) as exchange,
+        little_weight(exchange) as restore,
+        market(rig, trial, POLLED) as pairs,
+    ):
+        ban(rig, trial, pairs, status, seconds)
+        asked = exchange.asked(pairs.since_ms)
+        restore()  # ingest starts again with its whole schedule
     refused = next(each for each in asked if each["fault"])
     over = refused["at_ms"] + seconds * 1000
     during = [each for each in asked if refused["at_ms"] + IN_FLIGHT_MS < each["at_ms"] < over]
