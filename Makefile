@@ -54,7 +54,7 @@ check: setup  ## lint, format, types, imports, the tree's own rules
 .PHONY: test
 test: check  ## check, then unit, model and integration tests on a real stack, with coverage
 	@sh stack/prerequisites.sh
-	$(BIN)/pytest tests/unit tests/model tests/integration --cov
+	$(BIN)/python -m tests.halves
 
 .PHONY: test-model
 test-model: setup  ## 100,000 histories against a model of both databases (SEED=, HISTORIES=)

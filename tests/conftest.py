@@ -143,6 +143,7 @@ def fresh_folder() -> Path:
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--keep-stack", type=Path, help="use and leave the stack below this folder")
     parser.addoption("--end-stack", type=Path, help="end the stack that was kept below this folder")
+    parser.addoption("--half", choices=("stack", "rest"), help="see tests/halves.py")
     faults = parser.getgroup("fault matrix")
     faults.addoption("--rows", default="", help="A1,C4 or a letter: these rows, not all")
     faults.addoption("--seed", type=int, default=1, help="of load and faults")
@@ -156,6 +157,20 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if folder is not None:
         discard(_kept(folder.resolve()), keep_logs=False)
         pytest.exit(f"the stack below {folder} is ended", returncode=0)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the half that was asked for: what uses the whole stack, or what does not."""
+    half = config.getoption("--half")
+    if half is None:
+        return
+    left_out = [item for item in items if _uses_stack(item) != (half == "stack")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
+def _uses_stack(item: pytest.Item) -> bool:
+    return "stack" in getattr(item, "fixturenames", ())
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -1,0 +1,103 @@
+"""`make test`: unit, model and integration tests in two processes side by side, with coverage.
+
+    python -m tests.halves
+
+`stack` has the four services, which its tests share; `rest` all that needs PostgreSQL at most.
+Most tests wait most of the time, so that on two cores both take little longer than one. Each line
+of pytest is told as it comes, with whose it is. Exit 1 where one fails, or too little is covered.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from runtime.settings import PROJECT_ROOT
+
+COVERED = PROJECT_ROOT / ".tidemark" / "coverage"
+FOLDERS = {
+    "stack": ("tests/integration",),
+    "rest": ("tests/unit", "tests/model", "tests/integration"),
+}
+
+
+class Half:
+    """One of the two processes."""
+
+    def __init__(self, name: str, folders: Sequence[str], width: int) -> None:
+        self.data = COVERED / name / "data"
+        self.data.parent.mkdir(parents=True, exist_ok=True)
+        for old in self.data.parent.glob("data*"):
+            old.unlink()
+        self.last = ""
+        self._prefix = f"{name:{width}} │ "
+        self._process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "pytest", f"--half={name}", *folders),
+                *("--cov", "--cov-report=", "--cov-fail-under=0", "--color=no"),
+            ],
+            cwd=PROJECT_ROOT,
+            env=os.environ | {"COVERAGE_FILE": str(self.data), "PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._teller = threading.Thread(target=self._tell)
+        self._teller.start()
+
+    def _tell(self) -> None:
+        for line in self._process.stdout or ():
+            self.last = line.rstrip() or self.last
+            say(self._prefix + line.rstrip())
+
+    def wait(self) -> bool:
+        """Whether it ended well."""
+        code = self._process.wait()
+        self._teller.join()
+        return code == 0
+
+    def interrupt(self) -> None:
+        self._process.send_signal(signal.SIGINT)
+
+
+def say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    width = max(map(len, FOLDERS))
+    halves = [Half(name, folders, width) for name, folders in FOLDERS.items()]
+    try:
+        well = [half.wait() for half in halves]
+    except KeyboardInterrupt:
+        for half in halves:
+            half.interrupt()
+        for half in halves:
+            half.wait()
+        sys.exit(130)
+    covered = report([half.data for half in halves])
+    for half in halves:
+        say(half.last)
+    sys.exit(0 if all(well) and covered else 1)
+
+
+def report(files: Sequence[Path]) -> bool:
+    """Show what both have covered together; False where it is too little."""
+    coverage = (sys.executable, "-m", "coverage")
+    environment = os.environ | {"COVERAGE_FILE": str(COVERED / "data")}
+    found = [str(each) for each in files if each.exists()]
+    for command in (("combine", "--keep", "--quiet", *found), ("report",)):
+        done = subprocess.run([*coverage, *command], cwd=PROJECT_ROOT, env=environment, check=False)
+        if done.returncode != 0:
+            return False
+    return True
+
+
+if __name__ == "__main__":
+    main()
