@@ -1,0 +1,1 @@
+"""One view a file: what it gathers, and how it draws it."""

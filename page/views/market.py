@@ -1,0 +1,213 @@
+"""Market: what moves, what is large, what has just come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import streamlit as st
+
+from page import candles, choices, formats, markup
+from page.feed import Feed
+from page.figures import layout
+from page.figures.market import heat
+from page.live import Part, live
+from page.markup import Cell, Tile
+from page.reader import Reader
+from page.rows import Candle, Instrument, Mover, Price, Ticker, Trade
+
+TILES = 12
+LATEST = 12
+WHALES = 12
+TITLES = {"gainers": "Top 5 gainers, 24 h", "losers": "Top 5 losers, 24 h", "volume": "Top 5 by volume"}
+
+
+@dataclass(frozen=True)
+class Lately:
+    """What comes each second or so."""
+
+    beat: datetime | None
+    hours: dict[str, list[Candle]]
+    whales: list[Trade]
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What polls of the whole market bring."""
+
+    tickers: list[Ticker]
+    movers: list[Mover]
+    latest: list[Price]
+
+
+def show(feed: Feed) -> None:
+    """The whole view."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        venue = choices.venue(feed)
+        if venue is None:
+            return
+        listed = choices.begun(feed, lambda: choices.instruments(feed, venue))
+        watched = choices.begun(feed, lambda: choices.watched(feed, venue)) if listed else None
+        if not listed or watched is None:
+            return
+        quote = choices.quote_asset(listed)
+    _Market(feed, venue, quote, {each.symbol: each for each in listed}, watched[:TILES]).show()
+
+
+class _Market:
+    """The view of one venue and one quote asset."""
+
+    def __init__(
+        self,
+        feed: Feed,
+        venue: str,
+        quote: str,
+        listed: dict[str, Instrument],
+        watched: list[str],
+    ) -> None:
+        self._feed = feed
+        self._venue = venue
+        self._quote = quote
+        self._listed = listed
+        self._watched = watched
+
+    def show(self) -> None:
+        of = f"{self._venue} {self._quote}"
+        live(self._feed, Part("market/lately", of, self._lately, self._draw_lately))
+        live(
+            self._feed,
+            Part("market/overview", of, self._overview, self._draw_overview, slow=True, quiet=True),
+        )
+
+    def _lately(self, reader: Reader, now: datetime) -> Lately:
+        return Lately(
+            beat=reader.newest_beat("ingest", now),
+            hours=reader.candles(
+                self._venue, self._watched, now - timedelta(minutes=62), now + candles.MINUTE
+            ),
+            whales=reader.large_trades(self._venue, now)[:WHALES],
+        )
+
+    def _overview(self, reader: Reader, now: datetime) -> Overview:
+        mine = {s for s, each in self._listed.items() if each.quote_asset == self._quote}
+        latest = sorted(
+            (each for each in reader.latest_prices(self._venue) if each.symbol in self._listed),
+            key=lambda each: each.observed_at,
+            reverse=True,
+        )
+        return Overview(
+            tickers=[each for each in reader.tickers(self._venue) if each.symbol in mine],
+            movers=reader.movers(self._venue, self._quote, now),
+            latest=latest[:LATEST],
+        )
+
+    def _draw_lately(self, seen: Lately, now: datetime) -> None:
+        age = formats.seconds_since(seen.beat, now)
+        told = "no row has arrived yet" if age is None else f"newest row {formats.age(age)} old"
+        st.html(markup.status(formats.freshness(age), told, aside=f"· {formats.clock(now)} UTC"))
+        tiles = [self._tile(each, seen.hours.get(each, []), now) for each in self._watched]
+        st.html(markup.tiles(tiles) if tiles else markup.notice("no symbol is watched yet"))
+        st.html(
+            markup.table(
+                "Whales: trades above 100,000 USD",
+                ("time UTC", "symbol", "side", ">price", ">quantity", ">USD"),
+                [self._whale(each) for each in seen.whales],
+                note="today and yesterday, newest first",
+            )
+        )
+
+    def _tile(self, symbol: str, minutes: list[Candle], now: datetime) -> Tile:
+        link = markup.symbol_link(self._venue, symbol)
+        if not minutes:
+            return Tile(symbol, formats.NOTHING, "no candle within the hour", link=link)
+        change = candles.hour_change(minutes, now)
+        note = "not an hour yet" if change is None else f"{formats.percent(change)} in 1 h"
+        last = minutes[-1]
+        late = formats.seconds_since(last.open_time, now) or 0.0
+        if late > 3 * 60:  # the newest candle should be the one that is open
+            return Tile(symbol, self._price(symbol, last), f"{formats.age(late)} old", "warn", link)
+        past = tuple(float(each.close) for each in minutes)
+        return Tile(symbol, self._price(symbol, last), note, markup.tone_of(change), link, past)
+
+    def _price(self, symbol: str, candle: Candle) -> str:
+        return formats.price(candle.close, self._tick(symbol))
+
+    def _whale(self, trade: Trade) -> list[Cell | str]:
+        return [
+            formats.clock(trade.traded_at),
+            self._symbol(trade.symbol),
+            side(trade),
+            formats.price(trade.price, self._tick(trade.symbol)),
+            formats.quantity(trade.quantity),
+            f"{trade.notional_usd:,.0f}",
+        ]
+
+    def _draw_overview(self, seen: Overview, now: datetime) -> None:
+        for column, (ranking, title) in zip(st.columns(3), TITLES.items(), strict=True):
+            column.html(self._ranking(title, [m for m in seen.movers if m.ranking == ranking], now))
+        left, right = st.columns([3, 2])
+        newest = max((each.as_of for each in seen.tickers), default=None)
+        age = formats.age(formats.seconds_since(newest, now))
+        with left:
+            st.html(markup.title(f"Heat of the market, {self._quote}, 24 h", f"{age} old"))
+            if seen.tickers:
+                view = f"heat {self._venue} {self._quote}"
+                st.plotly_chart(
+                    heat(seen.tickers, view=view), theme=None, config=layout.CONFIG, key="heat"
+                )
+            else:
+                st.html(markup.notice(f"no 24 h statistics of {self._quote} pairs yet"))
+        right.html(
+            markup.table(
+                "Latest rows",
+                ("symbol", ">price", ">observed UTC", ">stored after"),
+                [self._latest(each) for each in seen.latest],
+                note="prices, newest first",
+            )
+        )
+
+    def _ranking(self, title: str, movers: list[Mover], now: datetime) -> str:
+        if not movers:
+            return markup.empty(
+                title, f"no ranking of {self._quote} pairs yet (TIDEMARK_MOVERS_QUOTES)"
+            )
+        age = formats.age(formats.seconds_since(movers[0].snapshot_at, now))
+        return markup.table(
+            title,
+            ("", "symbol", ">price", ">24 h", f">turnover {self._quote}"),
+            [self._place(each) for each in movers],
+            note=f"{age} old",
+        )
+
+    def _place(self, mover: Mover) -> list[Cell | str]:
+        if not mover.symbol:  # a place that nobody holds
+            return [str(mover.rank), formats.NOTHING, "", "", ""]
+        return [
+            Cell(str(mover.rank), "muted"),
+            self._symbol(mover.symbol),
+            formats.price(mover.last, self._tick(mover.symbol)),
+            markup.change(mover.price_change_percent),
+            formats.compact(mover.quote_volume),
+        ]
+
+    def _latest(self, price: Price) -> list[Cell | str]:
+        stored_ms = price.ingested_at_us / 1000 - price.observed_at.timestamp() * 1000
+        return [
+            self._symbol(price.symbol),
+            formats.price(price.price, self._tick(price.symbol)),
+            formats.clock(price.observed_at),
+            formats.milliseconds(max(0.0, stored_ms)),
+        ]
+
+    def _symbol(self, symbol: str) -> Cell:
+        return Cell(symbol, link=markup.symbol_link(self._venue, symbol))
+
+    def _tick(self, symbol: str) -> Decimal | None:
+        instrument = self._listed.get(symbol)
+        return instrument.tick_size if instrument else None
+
+
+def side(trade: Trade) -> Cell:
+    """Who came to whom: a taker that buys, or one that sells."""
+    return Cell("sell", "down") if trade.is_buyer_maker else Cell("buy", "up")

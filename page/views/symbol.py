@@ -1,0 +1,216 @@
+"""Symbol: candles, the price against its average, the book, the tape."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import streamlit as st
+
+from page import buckets, candles, choices, formats, markup
+from page.candles import WIDTHS, Width
+from page.feed import Feed
+from page.figures import layout
+from page.figures.market import AVERAGE_OF, candlesticks, depth, trend
+from page.live import Part, live
+from page.markup import Cell, Tile
+from page.reader import Reader
+from page.rows import Book, Candle, Instrument, Price, Ticker, Trade
+from page.views.market import side
+
+TREND = timedelta(minutes=45)
+TAPE = 14
+WHALES = 9
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Everything of the symbol at one moment."""
+
+    minutes: list[Candle]
+    prices: list[Price]
+    ticker: Ticker | None
+    book: Book | None
+    trades: list[Trade]
+    whales: list[Trade]
+
+
+def show(feed: Feed) -> None:
+    """The whole view."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        venue = choices.venue(feed)
+        if venue is None:
+            return
+        listed = choices.begun(feed, lambda: choices.instruments(feed, venue))
+        watched = choices.begun(feed, lambda: choices.watched(feed, venue)) if listed else None
+        if not listed or watched is None:
+            return
+        instrument = choices.symbol(listed, watched, venue)
+        name = st.segmented_control("Candle", [w.name for w in WIDTHS], default="1m", key="width")
+    if instrument is None:
+        return
+    width = next((each for each in WIDTHS if each.name == name), WIDTHS[0])
+    view = _Symbol(feed, venue, instrument, width, followed=instrument.symbol in watched)
+    of = f"{venue} {instrument.symbol} {width.name}"
+    live(feed, Part("symbol", of, view.gather, view.draw))
+
+
+@st.cache_data(ttl=60, show_spinner=False, max_entries=64)
+def _earlier(
+    _reader: Reader, feed_name: str, venue: str, symbol: str, start: datetime, end: datetime
+) -> list[Candle]:
+    """Candles of past hours: they hardly change, so they are asked for once a minute."""
+    del feed_name  # part of the key
+    return _reader.candles(venue, [symbol], start, end)[symbol]
+
+
+class _Symbol:
+    """The view of one symbol. `followed`: there is more of it than its price."""
+
+    def __init__(
+        self, feed: Feed, venue: str, instrument: Instrument, width: Width, *, followed: bool
+    ) -> None:
+        self._feed = feed
+        self._venue = venue
+        self._symbol = instrument.symbol
+        self._base = instrument.base_asset
+        self._quote = instrument.quote_asset
+        self._tick = instrument.tick_size or None
+        self._width = width
+        self._followed = followed
+
+    def gather(self, reader: Reader, now: datetime) -> Seen:
+        venue, symbol = self._venue, self._symbol
+        start = candles.floor(now - self._width.reach, self._width.length)
+        # of the last hour, too, for the change within it
+        cut = max(start, buckets.hour(now) - candles.HOUR)
+        earlier = _earlier(reader, self._feed.name, venue, symbol, start, cut)
+        lately = reader.candles(venue, [symbol], cut, now + candles.MINUTE)[symbol]
+        tickers = {each.symbol: each for each in reader.tickers(venue)}
+        return Seen(
+            minutes=[*earlier, *lately],
+            prices=reader.prices(venue, symbol, now - TREND - candles.AVERAGE, now),
+            ticker=tickers.get(symbol),
+            book=reader.book(venue, symbol),
+            trades=reader.trades(venue, symbol, now)[:TAPE],
+            whales=[t for t in reader.large_trades(venue, now) if t.symbol == symbol][:WHALES],
+        )
+
+    def draw(self, seen: Seen, now: datetime) -> None:
+        st.html(self._status(seen, now))
+        st.html(markup.tiles(self._tiles(seen, now)))
+        left, right = st.columns([7, 3])
+        with left:
+            self._candles(seen)
+            self._trend(seen)
+        with right:
+            self._book(seen, now)
+            st.html(self._tape(seen))
+            st.html(self._whales(seen))
+
+    def _status(self, seen: Seen, now: datetime) -> str:
+        newest = [each.observed_at for each in seen.prices[-1:]]
+        newest += [each.traded_at for each in seen.trades[:1]]
+        age = formats.seconds_since(max(newest, default=None), now)
+        told = "no price yet" if age is None else f"newest price {formats.age(age)} old"
+        return markup.status(formats.freshness(age), told, aside=f"· {formats.clock(now)} UTC")
+
+    def _tiles(self, seen: Seen, now: datetime) -> list[Tile]:
+        hour = candles.hour_change(seen.minutes, now)
+        last = self._last(seen)
+        tiles = [
+            Tile(self._symbol, formats.NOTHING if last is None else self._price(last)),
+            Tile("change, 1 h", formats.percent(hour), tone=markup.tone_of(hour)),
+        ]
+        if ticker := seen.ticker:
+            change = ticker.price_change_percent
+            tiles += [
+                Tile("change, 24 h", formats.percent(change), tone=markup.tone_of(change)),
+                Tile("high, 24 h", self._price(ticker.high)),
+                Tile("low, 24 h", self._price(ticker.low)),
+                Tile(f"turnover {self._quote}, 24 h", formats.compact(ticker.quote_volume)),
+                Tile("trades, 24 h", formats.count(ticker.trade_count)),
+            ]
+        if book := seen.book:
+            tiles.append(
+                Tile("spread", self._price(book.spread), f"imbalance {book.imbalance:+.2f}")
+            )
+        return tiles
+
+    def _last(self, seen: Seen) -> Decimal | None:
+        """The newest of trades and prices."""
+        known = [(each.observed_at, each.price) for each in seen.prices[-1:]]
+        known += [(each.traded_at, each.price) for each in seen.trades[:1]]
+        return max(known)[1] if known else None
+
+    def _candles(self, seen: Seen) -> None:
+        shown = candles.merged(seen.minutes, self._width.length)
+        st.html(
+            markup.title(
+                f"{self._symbol}, candles of {self._width.name}",
+                f"hollow: still open · line: mean of {AVERAGE_OF} · below: volume {self._base}",
+            )
+        )
+        if not shown:
+            self._nothing("candles")
+            return
+        view = f"{self._venue} {self._symbol} {self._width.name}"
+        figure = candlesticks(shown, self._width, view=view, tick=self._tick)
+        st.plotly_chart(figure, theme=None, config=layout.CONFIG, key="candles")
+
+    def _trend(self, seen: Seen) -> None:
+        st.html(markup.title("Price against its 5-minute average", "blue: price · amber: average"))
+        if not seen.prices:
+            self._nothing("prices")
+            return
+        figure = trend(seen.prices, view=f"{self._venue} {self._symbol}", tick=self._tick)
+        st.plotly_chart(figure, theme=None, config=layout.CONFIG, key="trend")
+
+    def _book(self, seen: Seen, now: datetime) -> None:
+        if seen.book is None:
+            st.html(markup.title("Order book"))
+            self._nothing("order book")
+            return
+        age = formats.age(formats.seconds_since(seen.book.observed_at, now))
+        st.html(markup.title("Order book, ±0.5 %", f"{age} old"))
+        figure = depth(seen.book, view=f"{self._venue} {self._symbol}", tick=self._tick)
+        st.plotly_chart(figure, theme=None, config=layout.CONFIG, key="depth")
+
+    def _nothing(self, what: str) -> None:
+        why = "no data yet" if self._followed else "not watched (TIDEMARK_SYMBOLS names what is)"
+        st.html(markup.notice(f"no {what} of {self._symbol}: {why}"))
+
+    def _tape(self, seen: Seen) -> str:
+        return markup.table(
+            "Tape",
+            ("time UTC", "side", ">price", f">{self._base}"),
+            [
+                [
+                    formats.clock(each.traded_at),
+                    side(each),
+                    self._price(each.price),
+                    formats.quantity(each.quantity),
+                ]
+                for each in seen.trades
+            ],
+            note="newest first",
+        )
+
+    def _whales(self, seen: Seen) -> str:
+        title = "Whales: above 100,000 USD"
+        if not seen.whales:
+            return markup.empty(title, "none among the newest of today and yesterday")
+        rows: list[list[Cell | str]] = [
+            [
+                formats.clock(each.traded_at),
+                side(each),
+                self._price(each.price),
+                f"{each.notional_usd:,.0f}",
+            ]
+            for each in seen.whales
+        ]
+        return markup.table(title, ("time UTC", "side", ">price", ">USD"), rows)
+
+    def _price(self, value: Decimal) -> str:
+        return formats.price(value, self._tick)
