@@ -3,7 +3,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 STATE := .tidemark
 BIN := .venv/bin
-SOURCES := cdc cli contracts ingest runtime simulator stack watch tests migrations
+SOURCES := cdc cli contracts ingest page runtime simulator stack watch tests migrations
 # STACK=local|docker decides how services run (see .env.sample); make exports it to the command
 ifdef STACK
 export TIDEMARK_STACK := $(STACK)

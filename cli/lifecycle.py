@@ -59,8 +59,9 @@ def up(*, services_only: bool, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(stages.report()))
     elif not services_only:
+        where = f": {stages.page_url}" if stages.page_url else ""
         click.echo(
-            "Running. Next: `tidemark status`, `tidemark verify`, `tidemark logs ingest --follow`, "
+            f"Running{where}. Next: `tidemark status`, `tidemark verify`, `tidemark logs ingest --follow`, "
             "`tidemark down`"
         )
 

@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "dlq": ("cli.dlq:dlq", "List, show and redrive what could not be applied"),
     "alarms": ("cli.alarms:alarms", "Alarms of the past; test the webhook"),
     "watch": ("cli.watch:watch", "Keep the pipeline healthy"),
+    "page": ("cli.page:page", "Show market and pipeline in a browser"),
     "contracts": ("cli.contracts:contracts", "Schemas of the topics: what may change"),
     "simulate": ("cli.simulate:simulate", "Run the simulated exchange"),
 }

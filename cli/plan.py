@@ -11,18 +11,20 @@ from ingest.binance.limits import DEFAULT_WEIGHT_LIMIT
 from ingest.exchange import choose
 from ingest.selection import Selection
 from ingest.settings import IngestSettings
+from page.settings import PageSettings
 from simulator.settings import SimulatorSettings
 from watch.settings import WatchSettings
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Of our processes; as it stands here, none of them.
+    """Of our processes; as it stands here, none of them. `page_url` is empty where none is served.
 
     `ports` are needed, `metrics_ports` only wished for; both by name, as the doctor says them.
     """
 
     venue: str = ""
+    page_url: str = ""
     ports: Mapping[str, int] = field(default_factory=dict)
     metrics_ports: Mapping[str, int] = field(default_factory=dict)
 
@@ -33,8 +35,9 @@ def read() -> Plan:
     Raises SettingsError that names each wrong variable, or ScheduleTooHeavy with the arithmetic.
     """
     ingest, watch = IngestSettings(), WatchSettings()  # the watch's are the sink's and some more
+    page = PageSettings()
     venue = asyncio.run(choose(ingest)).venue
-    ports: dict[str, int] = {}
+    ports: dict[str, int] = {"page": page.page_port} if page.page_port else {}
     metrics_ports = {
         "ingest metrics": ingest.ingest_metrics_port,
         "sink metrics": watch.sink_metrics_port,
@@ -51,4 +54,9 @@ def read() -> Plan:
         capacity.check(ingest, wanted.foreseen(), weight_limit)
     sources.check(ingest, venue)
     served = {name: port for name, port in metrics_ports.items() if port}
-    return Plan(venue=venue, ports=ports, metrics_ports=served)
+    return Plan(
+        venue=venue,
+        page_url=page.page_url if page.page_port else "",
+        ports=ports,
+        metrics_ports=served,
+    )

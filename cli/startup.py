@@ -1,7 +1,7 @@
 """The stages of `tidemark up`, in order, each with its time.
 
-settings → doctor → services → schema → connector → our processes → the first row in Cassandra. Each
-stage is harmless where its work is done already, so that `up` also heals what is half up.
+settings → doctor → services → schema → connector → our processes → the first row in Cassandra →
+the page. Each stage is harmless where its work is done already, so that `up` also heals what is half up.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+
+import httpx
 
 from cdc import keyspace, readings
 from cdc.connector import registration
@@ -26,6 +28,7 @@ from stack.settings import PROCESSES, StackSettings
 from stack.supervision import ServiceState
 
 FIRST_ROW_S = 120.0
+PAGE_S = 30.0
 LOOK_S = 0.5
 HOPELESS_ENDS = 3  # each of ours outlives what it needs: one that ends so often does not heal
 
@@ -68,6 +71,7 @@ class Stages:
         self._way = docker.choose(settings)
         self.say = say
         self.seconds: dict[str, float] = {}
+        self.page_url = ""
 
     def run(self, *, services_only: bool) -> None:
         """Go through the stages; StartupFailed or StackError at the first that fails.
@@ -77,7 +81,7 @@ class Stages:
         self.say(f"{self._way.name}: {self._way.reason}")
         planned = Plan() if services_only else plan.read()
         if self._way.name == "docker":
-            self._run_in_containers(planned.venue, services_only=services_only)
+            self._run_in_containers(planned, services_only=services_only)
             return
         self._stage("doctor", lambda: self._doctor(planned))
         self._stage("services", self._services)
@@ -85,20 +89,23 @@ class Stages:
             return
         self._stage("schema", self._schema)
         self._stage("connector", self._connector)
-        self._stage("processes", lambda: self._processes(planned.venue))
+        self._stage("processes", lambda: self._processes(planned))
         self._stage("first row", self._first_row)
+        self._show_page(planned.page_url)
 
-    def _run_in_containers(self, venue: str, *, services_only: bool) -> None:
+    def _run_in_containers(self, planned: Plan, *, services_only: bool) -> None:
         if services_only:
             self._stage("containers", self._containers)
             return
-        profiles = ["processes", *(["simulator"] if venue == "simulator" else [])]
+        profiles = ["processes", *(["simulator"] if planned.venue == "simulator" else [])]
         self._stage("containers", lambda: self._containers(*profiles))
         self._stage("first row", self._first_row)
+        self._show_page(planned.page_url)
 
     def report(self) -> dict[str, object]:
-        """For --json: the way, and seconds by stage."""
-        return {"way": self._way.name, "why": self._way.reason, "seconds": self.seconds}
+        """For --json: the way, where the page is, and seconds by stage."""
+        way, why = self._way.name, self._way.reason
+        return {"way": way, "why": why, "page": self.page_url, "seconds": self.seconds}
 
     def _stage(self, name: str, work: Callable[[], str]) -> None:
         began = time.monotonic()
@@ -139,12 +146,31 @@ class Stages:
         applied = registration.apply(CdcSettings())
         return f"{applied.status.name} {applied.change}, {applied.status.state}"
 
-    def _processes(self, venue: str) -> str:
+    def _processes(self, planned: Plan) -> str:
         """Start ours; they get the exchange that was chosen here, so that all mean the same."""
-        names = [name for name in PROCESSES if name != "simulator" or venue == "simulator"]
+        venue = planned.venue
+        wanted = {"simulator": venue == "simulator", "page": bool(planned.page_url)}
+        names = [name for name in PROCESSES if wanted.get(name, True)]
         launcher.stop_processes(self._settings, [name for name in PROCESSES if name not in names])
         launcher.start_processes(self._settings, names, {f"{ENV_PREFIX}EXCHANGE": venue})
         return f"{', '.join(names)}; prices come from {venue}"
+
+    def _show_page(self, url: str) -> None:
+        if url:
+            self.page_url = url
+            self._stage("page", lambda: self._page(url))
+
+    def _page(self, url: str) -> str:
+        """Wait until the page answers. Data flows without it, so nothing fails where it does not."""
+        deadline = time.monotonic() + PAGE_S
+        while time.monotonic() < deadline:
+            try:
+                if httpx.get(f"{url}/_stcore/health", trust_env=False).is_success:
+                    return url
+            except httpx.HTTPError:
+                pass
+            time.sleep(LOOK_S)
+        return f"{url} does not answer yet; `tidemark logs page` says why"
 
     def _first_row(self) -> str:
         """A heartbeat that was committed after we began has gone all the way to Cassandra."""

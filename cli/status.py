@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Container
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,7 @@ from rich.live import Live
 from cdc.generation import current
 from cli import status_page
 from ingest.settings import IngestSettings
+from page.settings import PageSettings
 from stack import launcher
 from stack.settings import StackSettings
 from stack.supervision import ServiceState
@@ -47,7 +49,10 @@ def look() -> Status:
             return Status(snapshot=seen, services=services, findings=[nothing])
         services = []  # what answers runs elsewhere: in containers, or on other machines
     simulated = IngestSettings().exchange == "simulator" or _venue(seen) == "simulator"
-    wrong = [*_stopped(services, simulated=simulated), *findings(seen, settings)]
+    idle = set() if simulated else {"simulator"}
+    if not PageSettings().page_port:
+        idle.add("page")
+    wrong = [*_stopped(services, idle), *findings(seen, settings)]
     return Status(snapshot=seen, services=services, findings=wrong)
 
 
@@ -60,8 +65,8 @@ def _silent(seen: Snapshot) -> bool:
     return all(isinstance(part, Unread) for part in parts)
 
 
-def _stopped(services: list[ServiceState], *, simulated: bool) -> list[Finding]:
-    """A finding for each program that should run and does not."""
+def _stopped(services: list[ServiceState], idle: Container[str]) -> list[Finding]:
+    """A finding for each program that should run and does not; the idle ones need not."""
     return [
         Finding(
             service.name,
@@ -69,7 +74,7 @@ def _stopped(services: list[ServiceState], *, simulated: bool) -> list[Finding]:
             f"`tidemark logs {service.name}`, then `tidemark up`",
         )
         for service in services
-        if not service.running and (service.name != "simulator" or simulated)
+        if not service.running and service.name not in idle
     ]
 
 

@@ -58,7 +58,12 @@ def venue(feed: Feed) -> str | None:
         st.html(markup.notice(f"there are no rows of a venue “{_cut(wanted)}”", bad=True))
         wanted = venues[0]
     if len(venues) > 1:
-        wanted = st.selectbox("Venue", venues, index=venues.index(wanted), width=160) or wanted
+        wanted = (
+            st.selectbox(
+                "Venue", venues, index=venues.index(wanted), width=160, label_visibility="collapsed"
+            )
+            or wanted
+        )
     _keep("venue", wanted)
     return wanted
 
@@ -69,7 +74,10 @@ def quote_asset(instruments: Sequence[Instrument]) -> str:
     quotes = [quote for quote, _ in pairs.most_common(MAX_QUOTES)]
     wanted = _wanted("quote", FAVOURITE_QUOTE)
     index = quotes.index(wanted) if wanted in quotes else 0
-    chosen = st.selectbox("Quote asset", quotes, index=index, width=160) or quotes[index]
+    chosen = st.selectbox(
+        "Quote asset", quotes, index=index, width=160, label_visibility="collapsed"
+    )
+    chosen = chosen or quotes[index]
     _keep("quote", chosen)
     return chosen
 
@@ -95,6 +103,7 @@ def symbol(
         index=options.index(wanted) if wanted in listed else None,
         placeholder="choose a symbol",
         width=220,
+        label_visibility="collapsed",
     )
     if chosen is None:
         return None

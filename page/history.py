@@ -1,7 +1,7 @@
 """The history in Cassandra, read as `tidemark_reader`: the page's only I/O.
 
-A session may be used by several threads. Where Cassandra was away the driver finds it again by
-itself; of a wrong password or a missing keyspace only a new session heals, which the caller opens.
+A session may be used by several threads. What is slow is asked again in the same session; where
+nobody answers any more, the error says that the session is lost, and the caller opens another.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from cassandra.protocol import ErrorMessage
 
 from contracts.naming import Role
 from page import buckets, statements
-from page.errors import AccessDenied, NoSchema, PageError, Unreachable
+from page.errors import AccessDenied, NoSchema, Unreachable
 from page.reader import RANKINGS, TABLES, Reader
 from page.rows import (
     Beat,
@@ -44,6 +44,7 @@ from page.rows import (
     Trade,
 )
 from page.settings import PageSettings
+from runtime.settings import SettingsError
 
 VENUES = ("binance", "simulator")  # exchanges: `events.venue` may also be the pipeline's own
 TRADES_SHOWN = 25
@@ -98,7 +99,7 @@ class History(Reader):
         for day in (today, today - _DAY):
             keys = [(venue, quote_asset, ranking, day) for ranking in RANKINGS]
             if rows := self._ask(statements.MOVERS, *keys):
-                return [Mover(*row[:-1], _aware(row.snapshot_at)) for row in rows]
+                return [Mover(_aware(row[0]), *row[1:]) for row in rows]
         return []
 
     def latest_prices(self, venue: str) -> list[Price]:
@@ -170,7 +171,7 @@ class History(Reader):
 
     def gaps(self, venue: str) -> list[Gap]:
         rows = self._ask(statements.GAPS, (venue,))
-        return [Gap(*row[:-1], _aware(row.detected_at)) for row in rows]
+        return [Gap(_aware(row[0]), *row[1:]) for row in rows]
 
     def minutes(
         self, venue: str, symbols: Sequence[str], start: datetime, end: datetime
@@ -218,18 +219,24 @@ def _in_our_words(settings: PageSettings) -> Iterator[None]:
     where = f"{settings.cassandra_hosts}:{settings.cassandra_port}"
     try:
         yield
-    except PageError:
-        raise
+    except SettingsError as error:  # no password yet
+        raise AccessDenied(str(error)) from error
     except _FAILURES as error:
         if _denied(error):
             raise AccessDenied(
-                f"Cassandra at {where} denies {Role.READER}; `tidemark migrate` renews its password"
+                f"Cassandra at {where} denies {Role.READER}; `tidemark migrate` renews its password",
+                lost=True,
             ) from error
         if isinstance(error, InvalidRequest):
             raise NoSchema(
-                "Cassandra has not been given its tables yet; `tidemark migrate` makes them"
+                "Cassandra has not been given its tables yet; `tidemark migrate` makes them",
+                lost=True,
             ) from error
-        raise Unreachable(f"nobody answers at {where} ({type(error).__name__})") from error
+        raise Unreachable(
+            f"nobody answers at {where} ({type(error).__name__})",
+            # the driver gives a host up for good that once denied it; who is slow is not gone
+            lost=isinstance(error, NoHostAvailable),
+        ) from error
 
 
 def _denied(error: BaseException) -> bool:

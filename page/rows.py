@@ -41,13 +41,13 @@ class Ticker:
 class Mover:
     """`movers_24h`: a place of a ranking (`gainers`, `losers`, `volume`)."""
 
+    snapshot_at: datetime
     ranking: str
     rank: int
     symbol: str
     last: Decimal
     price_change_percent: Decimal
     quote_volume: Decimal
-    snapshot_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +125,13 @@ class Proof:
 class Gap:
     """`gaps`: trade ids, or open times in ms, that are missing."""
 
+    detected_at: datetime
     symbol: str
     stream: str
     first_missing: int
     last_missing: int
     state: str
     cause: str
-    detected_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

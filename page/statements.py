@@ -16,7 +16,7 @@ TICKERS = (
 )
 ANY_TICKER = "SELECT as_of FROM ticker_24h WHERE venue = ? LIMIT 1"
 MOVERS = (
-    "SELECT ranking, rank, symbol, last, price_change_percent, quote_volume, snapshot_at "
+    "SELECT snapshot_at, ranking, rank, symbol, last, price_change_percent, quote_volume "
     "FROM movers_24h WHERE venue = ? AND quote_asset = ? AND ranking = ? AND day = ? LIMIT 5"
 )
 LATEST_PRICES = (
@@ -59,7 +59,7 @@ PROOFS = (
     "WHERE table_name = ? LIMIT 1"
 )
 GAPS = (
-    "SELECT symbol, stream, first_missing, last_missing, state, cause, detected_at FROM gaps "
+    "SELECT detected_at, symbol, stream, first_missing, last_missing, state, cause FROM gaps "
     "WHERE venue = ? LIMIT 2000"
 )
 MINUTES = (

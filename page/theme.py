@@ -49,7 +49,7 @@ def options(settings: PageSettings) -> dict[str, object]:
 
 STYLE = f"""
 <style>
-.stMainBlockContainer {{ padding: 3.6rem 1.4rem 1.5rem; }}
+.stMainBlockContainer {{ padding: 4.4rem 1.4rem 1.5rem; }}
 .stVerticalBlock {{ gap: 0.55rem; }}
 .tm-status {{ color: {MUTED}; font-size: 0.86rem; }}
 .tm-status b {{ color: {TEXT}; font-weight: 600; }}
@@ -59,6 +59,8 @@ STYLE = f"""
 .tm-stale {{ background: {DOWN}; }}
 .tm-panel {{ background: {PANEL}; border: 1px solid {LINE}; border-radius: 6px;
   padding: 0.55rem 0.75rem 0.6rem; overflow-x: auto; }}
+[class*="st-key-panel-"] {{ background: {PANEL}; border: 1px solid {LINE};
+  border-radius: 6px; padding: 0.55rem 0.75rem 0.4rem; gap: 0.1rem; }}
 .tm-title {{ color: {MUTED}; font-size: 0.8rem; display: flex; justify-content: space-between;
   gap: 1em; margin-bottom: 0.3rem; }}
 .tm-title b {{ color: {TEXT}; font-weight: 600; }}
@@ -75,7 +77,7 @@ STYLE = f"""
 .tm-empty {{ color: {MUTED}; padding: 0.5rem 0; }}
 .tm-up {{ color: {UP}; }} .tm-down {{ color: {DOWN}; }} .tm-warn {{ color: {AMBER}; }}
 .tm-muted {{ color: {MUTED}; }}
-.tm-tiles {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(9.4rem, 1fr));
+.tm-tiles {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(9.4rem, 1fr));
   gap: 0.5rem; }}
 .tm-tile {{ background: {PANEL}; border: 1px solid {LINE}; border-left-width: 3px;
   border-radius: 6px; padding: 0.4rem 0.65rem 0.45rem; min-width: 0; }}

@@ -204,7 +204,7 @@ def memory_findings(available: int, needed: int) -> Iterator[Finding]:
 def needed_mb(settings: StackSettings) -> int:
     """Heaps, a third more for what a Java process needs beside its heap, PostgreSQL, our own."""
     heaps = settings.kafka_heap_mb + settings.connect_heap_mb + settings.cassandra_heap_mb
-    return heaps * 4 // 3 + settings.postgres_shared_buffers_mb + 500
+    return heaps * 4 // 3 + settings.postgres_shared_buffers_mb + 650
 
 
 def available_mb() -> int:

@@ -19,7 +19,7 @@ from runtime.endpoints import (
 from runtime.settings import PROJECT_ROOT
 
 SERVICES = ("postgres", "kafka", "cassandra", "connect")
-PROCESSES = ("simulator", "ingest", "sink", "watch")
+PROCESSES = ("simulator", "ingest", "sink", "watch", "page")
 LOOPBACK = ("127.0.0.1", "localhost")
 
 

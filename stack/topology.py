@@ -16,7 +16,13 @@ from stack.settings import PROCESSES, StackSettings
 MARK = "TIDEMARK_SUPERVISED_IN"
 # Hash of a service's configuration files: a program whose hash changes is restarted.
 CONFIGURATION = "TIDEMARK_CONFIGURATION"
-_COMMANDS = {"simulator": "simulate", "ingest": "ingest", "sink": "sink", "watch": "watch"}
+_COMMANDS = {
+    "simulator": "simulate",
+    "ingest": "ingest",
+    "sink": "sink",
+    "watch": "watch",
+    "page": "page",
+}
 _SECRET_WORDS = ("PASSWORD", "TOKEN", "SECRET", "API_KEY")
 
 
@@ -43,7 +49,7 @@ def configuration(*texts: str) -> dict[str, str]:
 def own_process(
     settings: StackSettings, name: str, extra: Mapping[str, str] | None = None
 ) -> Program:
-    """The program of one of our processes (`simulator`, `ingest`, `sink`, `watch`)."""
+    """The program of one of our processes (`simulator`, `ingest`, `sink`, `watch`, `page`)."""
     return Program(
         name=name,
         command=(sys.executable, "-m", "cli.main", _COMMANDS[name]),

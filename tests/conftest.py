@@ -3,7 +3,7 @@
 `postgres`  PostgreSQL alone
 `stack`     the four services
 `migrated`  and both schemas
-`pipeline`  and the connector, the simulated exchange, ingest, sink and watch: all by `tidemark up`
+`pipeline`  and the connector, the simulated exchange, ingest, sink, watch and page: all by `tidemark up`
 
 Each starts when the first test asks for it. Downloaded services are shared with the project's own
 state folder. At the end no process is left; after a failure the logs are kept and named.
@@ -46,6 +46,7 @@ KEPT_LOGS = PROJECT_ROOT / ".tidemark" / "test-logs"
 PORTS = (
     *("postgres", "kafka", "kafka_controller", "connect", "cassandra", "cassandra_storage"),
     *("simulator", "simulator_metrics", "ingest_metrics", "sink_metrics", "watch_metrics"),
+    "page",
 )
 
 
@@ -120,6 +121,7 @@ def fresh_environment(folder: Path) -> dict[str, str]:
         "TIDEMARK_SINK_METRICS_PORT": port["sink_metrics"],
         "TIDEMARK_WATCH_METRICS_PORT": port["watch_metrics"],
         "TIDEMARK_SIMULATOR_METRICS_PORT": port["simulator_metrics"],
+        "TIDEMARK_PAGE_PORT": port["page"],
     }
 
 

@@ -13,7 +13,7 @@ from page import formats
 from page.candles import Width
 from page.figures.layout import figure, floats, price_ticks
 from page.rows import Book, Candle, Price, Ticker
-from page.theme import ACCENT, AMBER, BACKGROUND, DOWN, LINE, MUTED, TEXT, UP
+from page.theme import ACCENT, AMBER, BACKGROUND, DOWN, LINE, PANEL, TEXT, UP
 
 AVERAGE_OF = 20  # candles
 DEPTH_SHARE = Decimal("0.005")  # of the middle price, to either side
@@ -30,7 +30,9 @@ def candlesticks(
     made = figure(
         [
             _sticks([each for each in candles if each.is_closed], UP, DOWN, "closed"),
-            _sticks([each for each in candles if not each.is_closed], BACKGROUND, BACKGROUND, "open"),
+            _sticks(
+                [each for each in candles if not each.is_closed], BACKGROUND, BACKGROUND, "open"
+            ),
             go.Scatter(
                 x=times,
                 y=floats(pure.moving_average(candles, AVERAGE_OF)),
@@ -47,9 +49,9 @@ def candlesticks(
                 marker={"color": colours, "opacity": 0.55, "line": {"width": 0}},
             ),
         ],
-        height=430,
+        height=470,
         view=view,
-        xaxis_rangeslider_visible=False,
+        xaxis={"rangeslider": {"visible": False}, "anchor": "y2"},
         bargap=0.2,
     )
     made.update_layout(
@@ -95,7 +97,7 @@ def trend(prices: Sequence[Price], *, view: str, tick: Decimal | None = None) ->
                 line={"color": ACCENT, "width": 1.3},
             ),
         ],
-        height=250,
+        height=280,
         view=view,
         yaxis=price_ticks([prices[-1].price] if prices else [], tick),
     )
@@ -120,9 +122,7 @@ def depth(book: Book, *, view: str, tick: Decimal | None = None) -> go.Figure:
                 )
             )
     prices = [levels[0][0] for levels in (book.bids, book.asks) if levels]
-    return figure(
-        sides, height=250, view=view, xaxis={**price_ticks(prices, tick), "nticks": 5}
-    )
+    return figure(sides, height=250, view=view, xaxis={**price_ticks(prices, tick), "nticks": 5})
 
 
 def heat(tickers: Sequence[Ticker], *, view: str) -> go.Figure:
@@ -137,8 +137,7 @@ def heat(tickers: Sequence[Ticker], *, view: str) -> go.Figure:
                 values=floats(each.quote_volume for each in shown),
                 text=[formats.percent(each.price_change_percent) for each in shown],
                 customdata=[
-                    (formats.price(each.last), formats.compact(each.quote_volume))
-                    for each in shown
+                    (formats.price(each.last), formats.compact(each.quote_volume)) for each in shown
                 ],
                 texttemplate="<b>%{label}</b><br>%{text}",
                 hovertemplate="%{label} %{customdata[0]}<br>%{text} in 24 h<br>"
@@ -150,14 +149,16 @@ def heat(tickers: Sequence[Ticker], *, view: str) -> go.Figure:
                     "cmin": -HEAT_PERCENT,
                     "cmax": HEAT_PERCENT,
                     "line": {"width": 1, "color": BACKGROUND},
+                    "pad": dict.fromkeys("tlbr", 0),
                 },
+                root={"color": PANEL},
+                pathbar={"visible": False},
                 tiling={"pad": 1},
             )
         ],
-        height=380,
+        height=352,
         view=view,
         margin={"l": 0, "r": 0, "t": 0, "b": 0},
-        treemapcolorway=[MUTED],
     )
 
 

@@ -12,10 +12,11 @@ from page import formats
 from page.figures.layout import figure
 from page.health import Took
 from page.rows import Minute
-from page.theme import ACCENT, AMBER, DOWN, LINE, MUTED, UP
+from page.theme import ACCENT, AMBER, DOWN, LINE, MUTED, TEXT
 
 STATES = ("certified", "unprovable", "incomplete", "differs")  # from well to bad
-_COLOURS = (UP, MUTED, AMBER, DOWN)
+_COLOURS = ("#23805f", MUTED, AMBER, DOWN)
+_LATENCIES_MS = tuple(step * 10**power for power in range(6) for step in (1, 2, 5))
 
 
 def waterfall(stages: Sequence[Took]) -> go.Figure:
@@ -29,11 +30,12 @@ def waterfall(stages: Sequence[Took]) -> go.Figure:
         [
             go.Waterfall(
                 orientation="h",
-                y=[*(each.stage for each in stages), "in all"],
+                y=[*(each.stage for each in stages), "sum"],
                 x=[*(each.p50_ms for each in stages), total],
                 measure=[*["relative"] * len(stages), "total"],
                 text=[*texts, formats.milliseconds(total)],
                 textposition="outside",
+                textfont={"color": TEXT},
                 cliponaxis=False,
                 connector={"line": {"color": LINE, "width": 1}},
                 increasing={"marker": {"color": ACCENT}},
@@ -62,7 +64,12 @@ def arrivals(took: Sequence[tuple[datetime, float]]) -> go.Figure:
         ],
         height=250,
         view="arrivals",
-        yaxis={"type": "log", "ticksuffix": " ms", "dtick": 1, "hoverformat": ".1f"},
+        yaxis={
+            "type": "log",
+            "tickvals": _LATENCIES_MS,
+            "ticktext": [formats.milliseconds(each).replace(".00", "") for each in _LATENCIES_MS],
+            "hoverformat": ".1f",
+        },
     )
 
 

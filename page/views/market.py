@@ -2,43 +2,41 @@
 
 from __future__ import annotations
 
+import heapq
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import TypeVar
 
 import streamlit as st
 
 from page import candles, choices, formats, markup
 from page.feed import Feed
-from page.figures import layout
 from page.figures.market import heat
 from page.live import Part, live
 from page.markup import Cell, Tile
 from page.reader import Reader
 from page.rows import Candle, Instrument, Mover, Price, Ticker, Trade
+from page.views import panels
 
+T = TypeVar("T")
 TILES = 12
 LATEST = 12
 WHALES = 12
-TITLES = {"gainers": "Top 5 gainers, 24 h", "losers": "Top 5 losers, 24 h", "volume": "Top 5 by volume"}
+TITLES = {
+    "gainers": "Top 5 gainers, 24 h",
+    "losers": "Top 5 losers, 24 h",
+    "volume": "Top 5 by volume",
+}
 
 
 @dataclass(frozen=True)
 class Lately:
-    """What comes each second or so."""
+    """The pipeline's newest heartbeat, and an hour of candles of each watched symbol."""
 
     beat: datetime | None
     hours: dict[str, list[Candle]]
-    whales: list[Trade]
-
-
-@dataclass(frozen=True)
-class Overview:
-    """What polls of the whole market bring."""
-
-    tickers: list[Ticker]
-    movers: list[Mover]
-    latest: list[Price]
 
 
 def show(feed: Feed) -> None:
@@ -73,33 +71,34 @@ class _Market:
         self._watched = watched
 
     def show(self) -> None:
+        self._part("hours", self._lately, self._draw_lately)
+        self._part("movers", self._movers, self._draw_movers, slow=True)
+        left, middle, right = st.columns([5, 4, 3])
+        with left:
+            self._part("heat", self._tickers, self._draw_heat, slow=True)
+        with middle:
+            self._part("whales", self._whales, self._draw_whales)
+        with right:
+            self._part("latest", self._latest, self._draw_latest, slow=True)
+
+    def _part(
+        self,
+        name: str,
+        gather: Callable[[Reader, datetime], T],
+        draw: Callable[[T, datetime], None],
+        *,
+        slow: bool = False,
+    ) -> None:
         of = f"{self._venue} {self._quote}"
-        live(self._feed, Part("market/lately", of, self._lately, self._draw_lately))
-        live(
-            self._feed,
-            Part("market/overview", of, self._overview, self._draw_overview, slow=True, quiet=True),
-        )
+        # the first one says what is wrong, for all
+        part = Part(f"market/{name}", of, gather, draw, slow=slow, quiet=name != "hours")
+        live(self._feed, part)
 
     def _lately(self, reader: Reader, now: datetime) -> Lately:
+        start = now - timedelta(minutes=62)
         return Lately(
             beat=reader.newest_beat("ingest", now),
-            hours=reader.candles(
-                self._venue, self._watched, now - timedelta(minutes=62), now + candles.MINUTE
-            ),
-            whales=reader.large_trades(self._venue, now)[:WHALES],
-        )
-
-    def _overview(self, reader: Reader, now: datetime) -> Overview:
-        mine = {s for s, each in self._listed.items() if each.quote_asset == self._quote}
-        latest = sorted(
-            (each for each in reader.latest_prices(self._venue) if each.symbol in self._listed),
-            key=lambda each: each.observed_at,
-            reverse=True,
-        )
-        return Overview(
-            tickers=[each for each in reader.tickers(self._venue) if each.symbol in mine],
-            movers=reader.movers(self._venue, self._quote, now),
-            latest=latest[:LATEST],
+            hours=reader.candles(self._venue, self._watched, start, now + candles.MINUTE),
         )
 
     def _draw_lately(self, seen: Lately, now: datetime) -> None:
@@ -108,14 +107,6 @@ class _Market:
         st.html(markup.status(formats.freshness(age), told, aside=f"· {formats.clock(now)} UTC"))
         tiles = [self._tile(each, seen.hours.get(each, []), now) for each in self._watched]
         st.html(markup.tiles(tiles) if tiles else markup.notice("no symbol is watched yet"))
-        st.html(
-            markup.table(
-                "Whales: trades above 100,000 USD",
-                ("time UTC", "symbol", "side", ">price", ">quantity", ">USD"),
-                [self._whale(each) for each in seen.whales],
-                note="today and yesterday, newest first",
-            )
-        )
 
     def _tile(self, symbol: str, minutes: list[Candle], now: datetime) -> Tile:
         link = markup.symbol_link(self._venue, symbol)
@@ -143,29 +134,47 @@ class _Market:
             f"{trade.notional_usd:,.0f}",
         ]
 
-    def _draw_overview(self, seen: Overview, now: datetime) -> None:
-        for column, (ranking, title) in zip(st.columns(3), TITLES.items(), strict=True):
-            column.html(self._ranking(title, [m for m in seen.movers if m.ranking == ranking], now))
-        left, right = st.columns([3, 2])
-        newest = max((each.as_of for each in seen.tickers), default=None)
-        age = formats.age(formats.seconds_since(newest, now))
-        with left:
-            st.html(markup.title(f"Heat of the market, {self._quote}, 24 h", f"{age} old"))
-            if seen.tickers:
-                view = f"heat {self._venue} {self._quote}"
-                st.plotly_chart(
-                    heat(seen.tickers, view=view), theme=None, config=layout.CONFIG, key="heat"
-                )
-            else:
-                st.html(markup.notice(f"no 24 h statistics of {self._quote} pairs yet"))
-        right.html(
-            markup.table(
-                "Latest rows",
-                ("symbol", ">price", ">observed UTC", ">stored after"),
-                [self._latest(each) for each in seen.latest],
-                note="prices, newest first",
-            )
+    def _whales(self, reader: Reader, now: datetime) -> list[Trade]:
+        return reader.large_trades(self._venue, now)[:WHALES]
+
+    def _draw_whales(self, seen: list[Trade], _now: datetime) -> None:
+        headers = ("time UTC", "symbol", "side", ">price", ">quantity", ">USD")
+        rows = [self._whale(each) for each in seen]
+        title = "Whales: above 100,000 USD"
+        st.html(
+            markup.table(title, headers, rows, note="newest first")
+            if rows
+            else markup.empty(title, "none today and yesterday")
         )
+
+    def _tickers(self, reader: Reader, _now: datetime) -> list[Ticker]:
+        mine = {s for s, each in self._listed.items() if each.quote_asset == self._quote}
+        return [each for each in reader.tickers(self._venue) if each.symbol in mine]
+
+    def _draw_heat(self, seen: list[Ticker], now: datetime) -> None:
+        title = f"Heat of the market, {self._quote}, 24 h"
+        if not seen:
+            panels.nothing(title, f"no 24 h statistics of {self._quote} pairs yet")
+            return
+        age = formats.age(formats.seconds_since(max(each.as_of for each in seen), now))
+        view = f"heat {self._venue} {self._quote}"
+        panels.chart("heat", title, f"size: turnover · {age} old", heat(seen, view=view))
+
+    def _latest(self, reader: Reader, _now: datetime) -> list[Price]:
+        known = [each for each in reader.latest_prices(self._venue) if each.symbol in self._listed]
+        return heapq.nlargest(LATEST, known, key=lambda each: each.observed_at)
+
+    def _draw_latest(self, seen: list[Price], _now: datetime) -> None:
+        headers = ("symbol", ">price", ">observed UTC", ">stored after")
+        rows = [self._late(each) for each in seen]
+        st.html(markup.table("Latest rows", headers, rows, note="prices"))
+
+    def _movers(self, reader: Reader, now: datetime) -> list[Mover]:
+        return reader.movers(self._venue, self._quote, now)
+
+    def _draw_movers(self, seen: list[Mover], now: datetime) -> None:
+        for column, (ranking, title) in zip(st.columns(3), TITLES.items(), strict=True):
+            column.html(self._ranking(title, [m for m in seen if m.ranking == ranking], now))
 
     def _ranking(self, title: str, movers: list[Mover], now: datetime) -> str:
         if not movers:
@@ -182,7 +191,7 @@ class _Market:
 
     def _place(self, mover: Mover) -> list[Cell | str]:
         if not mover.symbol:  # a place that nobody holds
-            return [str(mover.rank), formats.NOTHING, "", "", ""]
+            return [Cell(str(mover.rank), "muted"), formats.NOTHING, "", "", ""]
         return [
             Cell(str(mover.rank), "muted"),
             self._symbol(mover.symbol),
@@ -191,7 +200,7 @@ class _Market:
             formats.compact(mover.quote_volume),
         ]
 
-    def _latest(self, price: Price) -> list[Cell | str]:
+    def _late(self, price: Price) -> list[Cell | str]:
         stored_ms = price.ingested_at_us / 1000 - price.observed_at.timestamp() * 1000
         return [
             self._symbol(price.symbol),

@@ -11,12 +11,12 @@ import streamlit as st
 
 from page import choices, formats, health, markup
 from page.feed import Feed
-from page.figures import layout
 from page.figures.pipeline import STATES, arrivals, certificates, waterfall
 from page.live import Part, live
 from page.markup import Cell, Tile
 from page.reader import TABLES, Reader
 from page.rows import Beat, Event, Gap, Minute, Proof
+from page.views import panels
 
 SOURCES = ("ingest", "debezium")  # what beats each second
 OWN_VENUE = "tidemark"  # of events that the pipeline tells of itself
@@ -83,7 +83,11 @@ def _pulse(reader: Reader, now: datetime) -> Pulse:
 def _draw_pulse(seen: Pulse, now: datetime) -> None:
     ages = {source: formats.seconds_since(at, now) for source, at in seen.newest.items()}
     age = ages[SOURCES[0]]
-    told = "no heartbeat has arrived yet" if age is None else f"newest heartbeat {formats.age(age)} old"
+    told = (
+        "no heartbeat has arrived yet"
+        if age is None
+        else f"newest heartbeat {formats.age(age)} old"
+    )
     st.html(markup.status(formats.freshness(age), told, aside=f"· {formats.clock(now)} UTC"))
     lately = [beat for beat in seen.beats if beat.beat_at >= now - LATELY]
     alarms = health.standing(seen.events)
@@ -92,17 +96,18 @@ def _draw_pulse(seen: Pulse, now: datetime) -> None:
         st.html(_alarm_table(alarms, now))
     left, right = st.columns(2)
     with left:
-        st.html(markup.title("Where the time goes", "median of each stage, last 5 min"))
+        title = "Where the time goes"
         if stages := health.latencies(lately):
-            st.plotly_chart(waterfall(stages), theme=None, config=layout.CONFIG, key="waterfall")
+            note = "median of each stage, last 5 min"
+            panels.chart("waterfall", title, note, waterfall(stages))
         else:
-            st.html(markup.notice("no heartbeat within the last 5 minutes"))
+            panels.nothing(title, "no heartbeat within the last 5 minutes")
     with right:
-        st.html(markup.title("From commit to visible", "each heartbeat, last 15 min"))
+        title = "From commit to visible"
         if took := health.arrivals(seen.beats):
-            st.plotly_chart(arrivals(took), theme=None, config=layout.CONFIG, key="arrivals")
+            panels.chart("arrivals", title, "each heartbeat, last 15 min", arrivals(took))
         else:
-            st.html(markup.notice("no heartbeat within the last 15 minutes"))
+            panels.nothing(title, "no heartbeat within the last 15 minutes")
 
 
 def _age_tiles(ages: dict[str, float | None]) -> list[Tile]:
@@ -165,7 +170,9 @@ def _draw_proofs(seen: Proofs, now: datetime) -> None:
 def _verified(proofs: Sequence[Proof], now: datetime) -> str:
     known = {proof.table: proof for proof in proofs}
     if not known:
-        return markup.empty("Verified through", "no pass has ended yet; the watch verifies by itself")
+        return markup.empty(
+            "Verified through", "no pass has ended yet; the watch verifies by itself"
+        )
     return markup.table(
         "Verified through",
         ("table", ">equal to PostgreSQL until", ">differ", ">looked"),
@@ -188,14 +195,14 @@ def _proof(table: str, proof: Proof | None, now: datetime) -> list[Cell | str]:
 
 def _certified(minutes: Sequence[Minute]) -> None:
     states = Counter(each.state for each in minutes)
-    told = " · ".join(f"{formats.count(states[state])} {state}" for state in STATES if states[state])
-    st.html(markup.title("Minutes whose trades make their candle, last 3 h", told))
+    told = " · ".join(
+        f"{formats.count(states[state])} {state}" for state in STATES if states[state]
+    )
+    title = "Minutes whose trades make their candle, last 3 h"
     if minutes:
-        st.plotly_chart(
-            certificates(minutes), theme=None, config=layout.CONFIG, key="certificates"
-        )
+        panels.chart("certificates", title, told, certificates(minutes))
     else:
-        st.html(markup.notice("no minute has been judged within the last 3 hours"))
+        panels.nothing(title, "no minute has been judged within the last 3 hours")
 
 
 def _gaps(gaps: Sequence[Gap], now: datetime) -> str:
@@ -228,7 +235,7 @@ def _told(events: Sequence[Event]) -> str:
         return markup.empty("Events", "none today and yesterday")
     return markup.table(
         "Events",
-        (">time UTC", "kind", "symbol", "what"),
+        ("time UTC", "kind", "symbol", "what"),
         [
             [
                 formats.moment(event.at),

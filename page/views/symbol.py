@@ -11,17 +11,17 @@ import streamlit as st
 from page import buckets, candles, choices, formats, markup
 from page.candles import WIDTHS, Width
 from page.feed import Feed
-from page.figures import layout
 from page.figures.market import AVERAGE_OF, candlesticks, depth, trend
 from page.live import Part, live
 from page.markup import Cell, Tile
 from page.reader import Reader
 from page.rows import Book, Candle, Instrument, Price, Ticker, Trade
+from page.views import panels
 from page.views.market import side
 
 TREND = timedelta(minutes=45)
-TAPE = 14
-WHALES = 9
+TAPE = 12
+WHALES = 6
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,13 @@ def show(feed: Feed) -> None:
         if not listed or watched is None:
             return
         instrument = choices.symbol(listed, watched, venue)
-        name = st.segmented_control("Candle", [w.name for w in WIDTHS], default="1m", key="width")
+        name = st.segmented_control(
+            "Candle",
+            [w.name for w in WIDTHS],
+            default="1m",
+            key="width",
+            label_visibility="collapsed",
+        )
     if instrument is None:
         return
     width = next((each for each in WIDTHS if each.name == name), WIDTHS[0])
@@ -134,7 +140,11 @@ class _Symbol:
             ]
         if book := seen.book:
             tiles.append(
-                Tile("spread", self._price(book.spread), f"imbalance {book.imbalance:+.2f}")
+                Tile(
+                    "spread",
+                    self._price(book.spread),
+                    f"imbalance {book.imbalance:+.2f}".replace("-", formats.MINUS),
+                )
             )
         return tiles
 
@@ -145,41 +155,36 @@ class _Symbol:
         return max(known)[1] if known else None
 
     def _candles(self, seen: Seen) -> None:
+        title = f"{self._symbol}, candles of {self._width.name}"
         shown = candles.merged(seen.minutes, self._width.length)
-        st.html(
-            markup.title(
-                f"{self._symbol}, candles of {self._width.name}",
-                f"hollow: still open · line: mean of {AVERAGE_OF} · below: volume {self._base}",
-            )
-        )
         if not shown:
-            self._nothing("candles")
+            panels.nothing(title, self._why_not())
             return
         view = f"{self._venue} {self._symbol} {self._width.name}"
         figure = candlesticks(shown, self._width, view=view, tick=self._tick)
-        st.plotly_chart(figure, theme=None, config=layout.CONFIG, key="candles")
+        note = f"hollow: still open · line: mean of {AVERAGE_OF} · below: volume {self._base}"
+        panels.chart("candles", title, note, figure)
 
     def _trend(self, seen: Seen) -> None:
-        st.html(markup.title("Price against its 5-minute average", "blue: price · amber: average"))
+        title = "Price against its 5-minute average"
         if not seen.prices:
-            self._nothing("prices")
+            panels.nothing(title, "no price within the last 45 minutes")
             return
         figure = trend(seen.prices, view=f"{self._venue} {self._symbol}", tick=self._tick)
-        st.plotly_chart(figure, theme=None, config=layout.CONFIG, key="trend")
+        panels.chart("trend", title, "blue: price · amber: average", figure)
 
     def _book(self, seen: Seen, now: datetime) -> None:
         if seen.book is None:
-            st.html(markup.title("Order book"))
-            self._nothing("order book")
+            panels.nothing("Order book", self._why_not())
             return
         age = formats.age(formats.seconds_since(seen.book.observed_at, now))
-        st.html(markup.title("Order book, ±0.5 %", f"{age} old"))
         figure = depth(seen.book, view=f"{self._venue} {self._symbol}", tick=self._tick)
-        st.plotly_chart(figure, theme=None, config=layout.CONFIG, key="depth")
+        panels.chart("depth", "Order book, ±0.5 %", f"{age} old", figure)
 
-    def _nothing(self, what: str) -> None:
-        why = "no data yet" if self._followed else "not watched (TIDEMARK_SYMBOLS names what is)"
-        st.html(markup.notice(f"no {what} of {self._symbol}: {why}"))
+    def _why_not(self) -> str:
+        if self._followed:
+            return "no data yet"
+        return f"{self._symbol} is not watched (TIDEMARK_SYMBOLS names what is)"
 
     def _tape(self, seen: Seen) -> str:
         return markup.table(

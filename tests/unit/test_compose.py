@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from ingest.settings import IngestSettings
+from page.settings import PageSettings
 from runtime.settings import ENV_PREFIX, PROJECT_ROOT, Settings
 from simulator.settings import SimulatorSettings
 from stack.files import PASSWORDS, POSTGRES_ROLES
@@ -24,6 +25,7 @@ SETTINGS: tuple[type[Settings], ...] = (
     IngestSettings,
     SimulatorSettings,
     StackSettings,
+    PageSettings,
 )
 EXACT_TAG = re.compile(r"^[a-z0-9./-]+:\d+\.\d+(\.\d+)?(\.Final)?(-[a-z]+)?$")
 SECRET_WORDS = ("PASSWORD", "SECRET", "TOKEN", "API_KEY")

@@ -186,7 +186,7 @@ def test_services_start_before_what_needs_them(settings: StackSettings) -> None:
     settings.artifacts.joinpath("cassandra", "jamm-0.jar").touch()
     modules = {"postgres": postgres, "kafka": kafka, "cassandra": cassandra, "connect": connect}
     orders = [modules[name].program(settings).order for name in SERVICES]
-    orders += [own_process(settings, name).order for name in ("ingest", "sink", "watch")]
+    orders += [own_process(settings, name).order for name in ("ingest", "sink", "watch", "page")]
     assert orders == sorted(orders)
 
 

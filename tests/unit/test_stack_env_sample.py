@@ -12,7 +12,7 @@ import pytest
 
 from runtime.settings import ENV_PREFIX, PROJECT_ROOT, Settings
 
-PACKAGES = ("runtime", "stack", "ingest", "cdc", "simulator", "watch")
+PACKAGES = ("runtime", "stack", "ingest", "cdc", "simulator", "watch", "page")
 READ_ELSEWHERE = {"TIDEMARK_LOG_LEVEL"}  # runtime/logs.py, before any settings
 
 

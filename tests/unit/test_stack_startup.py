@@ -31,7 +31,7 @@ def test_plan_names_every_port_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIDEMARK_SINK_METRICS_PORT", "0")
     planned = plan.read()
     assert planned.venue == "simulator"
-    assert planned.ports == {"simulator": 18080}
+    assert planned.ports == {"simulator": 18080, "page": 18501}
     assert planned.metrics_ports == {
         "ingest metrics": 19101,
         "watch metrics": 19103,
@@ -44,17 +44,27 @@ def test_real_exchange_needs_no_simulator(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("TIDEMARK_EXCHANGE", "binance")
     monkeypatch.setenv("TIDEMARK_SIMULATOR_SEED", "none")
     planned = plan.read()
-    assert planned.ports == {}
+    assert planned.ports == {"page": 18501}
     assert "simulator metrics" not in planned.metrics_ports
 
 
+def test_no_port_is_no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """0 means none: nothing is needed for it, and `up` shows no address."""
+    assert plan.read().page_url == "http://127.0.0.1:18501"
+    monkeypatch.setenv("TIDEMARK_PAGE_PORT", "0")
+    planned = plan.read()
+    assert planned.page_url == ""
+    assert "page" not in planned.ports
+
+
 @pytest.mark.parametrize(
-    "variable", ["SPOOL_MB", "BATCH_ROWS", "WATCH_PERIOD_S", "SIMULATOR_WEIGHT_LIMIT"]
+    "variable",
+    ["PAGE_REFRESH_S", "SPOOL_MB", "BATCH_ROWS", "WATCH_PERIOD_S", "SIMULATOR_WEIGHT_LIMIT"],
 )
 def test_wrong_setting_of_any_process_is_found(
     monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
-    """Of ingest, sink, watch and simulator: a line that names it."""
+    """Of ingest, sink, watch, page and simulator: a line that names it."""
     monkeypatch.setenv(f"TIDEMARK_{variable}", "many")
     with pytest.raises(SettingsError, match=f"TIDEMARK_{variable}"):
         plan.read()
