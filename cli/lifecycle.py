@@ -61,8 +61,8 @@ def up(*, services_only: bool, as_json: bool) -> None:
     elif not services_only:
         where = f": {stages.page_url}" if stages.page_url else ""
         click.echo(
-            f"Running{where}. Next: `tidemark status`, `tidemark verify`, `tidemark logs ingest --follow`, "
-            "`tidemark down`"
+            f"Running{where}. Next: `tidemark status`, `tidemark verify`, "
+            "`tidemark logs ingest --follow`, `tidemark down`"
         )
 
 

@@ -1,7 +1,8 @@
 """The stages of `tidemark up`, in order, each with its time.
 
 settings → doctor → services → schema → connector → our processes → the first row in Cassandra →
-the page. Each stage is harmless where its work is done already, so that `up` also heals what is half up.
+the page. Each stage is harmless where its work is done already, so that `up` also heals what is
+half up.
 """
 
 from __future__ import annotations
@@ -161,7 +162,7 @@ class Stages:
             self._stage("page", lambda: self._page(url))
 
     def _page(self, url: str) -> str:
-        """Wait until the page answers. Data flows without it, so nothing fails where it does not."""
+        """Wait until the page answers; data flows without it, so `up` does not fail for it."""
         deadline = time.monotonic() + PAGE_S
         while time.monotonic() < deadline:
             try:

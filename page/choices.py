@@ -25,14 +25,18 @@ MAX_QUOTES = 8
 SHOWN_CHARACTERS = 40  # of what an address names: it may be anything
 
 
-def begun(feed: Feed, read: Callable[[], T]) -> T | None:
-    """What `read` gives; None where it raises PageError, which is shown, and tried again."""
+def begun(feed: Feed, read: Callable[[], T], *, quiet: bool = False) -> T | None:
+    """What `read` gives; None where it raises PageError, which is shown, and tried again.
+
+    `quiet`: a part of the view says already what is wrong, unless it is that nothing came yet.
+    """
     try:
         return read()
     except PageError as error:
         if error.lost:
             feed.lost()
-        _wait(feed, complaint(error))
+        told = not quiet or isinstance(error, NothingYet)
+        _wait(feed, complaint(error) if told else "")
         return None
 
 
@@ -41,16 +45,17 @@ def _wait(feed: Feed, text: str) -> None:
 
     @st.fragment(run_every=feed.refresh_s)
     def again() -> None:
-        st.html(markup.notice(text, bad=True))
+        if text:
+            st.html(markup.notice(text, bad=True))
         if next(looks):  # not while the page is being drawn for the first time
             st.rerun()
 
     again()
 
 
-def venue(feed: Feed) -> str | None:
-    """The exchange; a choice only where there are several."""
-    venues = begun(feed, lambda: _venues(feed))
+def venue(feed: Feed, *, quiet: bool = False) -> str | None:
+    """The exchange; a choice only where there are several. `quiet`: see `begun`."""
+    venues = begun(feed, lambda: _venues(feed), quiet=quiet)
     if not venues:
         return None
     wanted = _wanted("venue", venues[0])

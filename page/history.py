@@ -224,7 +224,8 @@ def _in_our_words(settings: PageSettings) -> Iterator[None]:
     except _FAILURES as error:
         if _denied(error):
             raise AccessDenied(
-                f"Cassandra at {where} denies {Role.READER}; `tidemark migrate` renews its password",
+                f"Cassandra at {where} denies {Role.READER}; "
+                "`tidemark migrate` renews its password",
                 lost=True,
             ) from error
         if isinstance(error, InvalidRequest):

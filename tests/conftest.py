@@ -3,7 +3,8 @@
 `postgres`  PostgreSQL alone
 `stack`     the four services
 `migrated`  and both schemas
-`pipeline`  and the connector, the simulated exchange, ingest, sink, watch and page: all by `tidemark up`
+`pipeline`  and the connector, the simulated exchange, ingest, sink, watch and page: all by
+            `tidemark up`
 
 Each starts when the first test asks for it. Downloaded services are shared with the project's own
 state folder. At the end no process is left; after a failure the logs are kept and named.

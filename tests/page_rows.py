@@ -139,7 +139,7 @@ class Recorded(Reader):
             for rank, ticker in enumerate(orders[ranking][:4], 1)
         ]
         nothing = Decimal(0)
-        nobody = Mover(ranked[0].snapshot_at, "losers", 5, "", nothing, nothing, nothing)
+        nobody = Mover(self.now - timedelta(seconds=9), "losers", 5, "", nothing, nothing, nothing)
         return [*ranked, nobody]
 
     def latest_prices(self, venue: str) -> list[Price]:
@@ -205,8 +205,10 @@ class Recorded(Reader):
         return [self._beat(source, start + timedelta(seconds=n)) for n in range(seconds)]
 
     def newest_beat(self, source: str, now: datetime) -> datetime | None:
+        del now
         there = self._asked("newest_beat")
-        return now - timedelta(seconds=0.8 if source == "ingest" else 1.6) if there else None
+        age = timedelta(seconds=0.8 if source == "ingest" else 1.6)
+        return self.now - age if there else None
 
     def proofs(self) -> list[Proof]:
         if not self._asked("proofs"):

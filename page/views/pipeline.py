@@ -51,11 +51,11 @@ class Proofs:
 
 def show(feed: Feed) -> None:
     """The whole view."""
-    venue = choices.venue(feed)
+    venue = choices.venue(feed, quiet=True)
     live(feed, Part("pipeline/pulse", "", _pulse, _draw_pulse))
     if venue is None:
         return
-    watched = choices.begun(feed, lambda: choices.watched(feed, venue)) or []
+    watched = choices.begun(feed, lambda: choices.watched(feed, venue), quiet=True) or []
 
     def proofs(reader: Reader, now: datetime) -> Proofs:
         return Proofs(
