@@ -80,6 +80,10 @@ bench: setup  ## measure speed and size, write docs/benchmarks.md
 	@sh stack/prerequisites.sh
 	$(BIN)/python -m tests.benchmarks --write
 
+.PHONY: screenshots
+screenshots: setup  ## pictures of the running page into docs/ (needs `make up` and chromium)
+	$(BIN)/python -m tests.screenshots
+
 .PHONY: lock
 lock: setup  ## write requirements and checksums anew from their sources
 	sh stack/lock.sh

@@ -34,7 +34,7 @@ def test_candles_are_told_apart_and_their_axis_has_the_decimals_of_the_tick(symb
     made = read(candlesticks(minutes, WIDTHS[0], view="a", tick=tick))
     closed, still_open, mean, volume = made["data"]
     assert len(closed["x"]) == len(minutes) - 1
-    assert still_open["x"] == (minutes[-1].open_time,)
+    assert list(still_open["x"]) == [minutes[-1].open_time]
     assert closed["increasing"]["fillcolor"] != still_open["increasing"]["fillcolor"]
     assert [value is None for value in mean["y"]] == [True] * 19 + [False] * (len(minutes) - 19)
     assert volume["yaxis"] == "y2"
@@ -56,8 +56,8 @@ def test_trend_is_a_price_and_its_mean() -> None:
     """The same moments, two lines."""
     prices = RECORDED.prices(VENUE, "BTCUSDT", NOON - timedelta(minutes=20), NOON)
     mean, price = read(trend(prices, view="a"))["data"]
-    assert mean["x"] == price["x"] == tuple(each.observed_at for each in prices)
-    assert price["y"] == tuple(float(each.price) for each in prices)
+    assert list(mean["x"]) == list(price["x"]) == [each.observed_at for each in prices]
+    assert list(price["y"]) == [float(each.price) for each in prices]
 
 
 def test_depth_grows_away_from_the_middle() -> None:
@@ -92,9 +92,9 @@ def test_waterfall_ends_at_the_sum_of_its_stages() -> None:
     """And says each stage's p99 beside its median."""
     stages = [Took("ingest", 2.0, 9.0, 300), Took("debezium", 16.5, 1240.0, 300)]
     (bars,) = read(waterfall(stages))["data"]
-    assert bars["y"] == ("ingest", "debezium", "sum")
-    assert bars["x"] == (2.0, 16.5, 18.5)
-    assert bars["measure"] == ("relative", "relative", "total")
+    assert list(bars["y"]) == ["ingest", "debezium", "sum"]
+    assert list(bars["x"]) == [2.0, 16.5, 18.5]
+    assert list(bars["measure"]) == ["relative", "relative", "total"]
     assert bars["text"][1] == "16 ms (p99 1.24 s)"
 
 
