@@ -105,12 +105,17 @@ def hour_change(minutes: Sequence[Candle], now: datetime) -> Decimal | None:
     return change_percent(lately[0].open, lately[-1].close)
 
 
-def cumulative(levels: Iterable[Level], share: Decimal, middle: Decimal) -> list[Level]:
-    """(price, quantity up to there) of the levels within a share of the middle; best first."""
+def cumulative(
+    levels: Iterable[Level], share: Decimal, middle: Decimal, at_least: int = 0
+) -> list[Level]:
+    """(price, quantity up to there) of the levels within a share of the middle; best first.
+
+    So many at least: a tick of a small price may be a large share of it.
+    """
     total = Decimal(0)
-    found = []
+    found: list[Level] = []
     for level_price, amount in levels:
-        if abs(level_price - middle) > middle * share:
+        if abs(level_price - middle) > middle * share and len(found) >= at_least:
             break
         total += amount
         found.append((level_price, total))

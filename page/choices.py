@@ -12,6 +12,7 @@ from itertools import count
 from typing import TypeVar
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from page import markup
 from page.errors import NothingYet, PageError
@@ -53,14 +54,17 @@ def _wait(feed: Feed, text: str) -> None:
     again()
 
 
-def venue(feed: Feed, *, quiet: bool = False) -> str | None:
-    """The exchange; a choice only where there are several. `quiet`: see `begun`."""
+def venue(feed: Feed, above: DeltaGenerator, *, quiet: bool = False) -> str | None:
+    """The exchange; a choice only where there are several. `above`: where to say what is wrong.
+
+    `quiet`: see `begun`.
+    """
     venues = begun(feed, lambda: _venues(feed), quiet=quiet)
     if not venues:
         return None
     wanted = _wanted("venue", venues[0])
     if wanted not in venues:
-        st.html(markup.notice(f"there are no rows of a venue “{_cut(wanted)}”", bad=True))
+        above.html(markup.notice(f"there are no rows of a venue “{_cut(wanted)}”", bad=True))
         wanted = venues[0]
     if len(venues) > 1:
         wanted = (
@@ -88,7 +92,10 @@ def quote_asset(instruments: Sequence[Instrument]) -> str:
 
 
 def symbol(
-    instruments: Sequence[Instrument], watched: Sequence[str], venue_name: str
+    instruments: Sequence[Instrument],
+    watched: Sequence[str],
+    venue_name: str,
+    above: DeltaGenerator,
 ) -> Instrument | None:
     """One of what is listed, the watched ones first; None until one is chosen."""
     listed = {each.symbol: each for each in instruments}
@@ -96,7 +103,7 @@ def symbol(
     options = [*first, *(each for each in listed if each not in first)]
     wanted = _wanted("symbol", options[0])
     if wanted not in listed:
-        st.html(
+        above.html(
             markup.notice(
                 f"{venue_name} lists no symbol “{_cut(wanted)}”; choose one of {len(listed):,}",
                 bad=True,

@@ -45,6 +45,19 @@ def price_ticks(values: Iterable[Decimal], tick: Decimal | None = None) -> dict[
     return {"tickformat": f",.{places}f", "hoverformat": f",.{places}f"}
 
 
+def price_range(
+    low: Decimal | None, high: Decimal | None, tick: Decimal | None = None
+) -> dict[str, Any]:
+    """Limits of an axis of prices: around them, and some ticks wide where they hardly differ.
+
+    Left to itself Plotly shows −1 … 1 around a price that stands still, whatever its size.
+    """
+    if low is None or high is None:
+        return {}
+    around = max((high - low) / 20, 3 * (tick or high / 1000))
+    return {"range": [float(low - around), float(high + around)], "nticks": 7}
+
+
 def floats(values: Iterable[Decimal | None]) -> list[float | None]:
     """What Plotly draws."""
     return [None if value is None else float(value) for value in values]

@@ -11,12 +11,13 @@ import plotly.graph_objects as go
 from page import candles as pure
 from page import formats
 from page.candles import Width
-from page.figures.layout import figure, floats, price_ticks
+from page.figures.layout import figure, floats, price_range, price_ticks
 from page.rows import Book, Candle, Price, Ticker
 from page.theme import ACCENT, AMBER, BACKGROUND, DOWN, LINE, PANEL, TEXT, UP
 
 AVERAGE_OF = 20  # candles
 DEPTH_SHARE = Decimal("0.005")  # of the middle price, to either side
+DEPTH_LEVELS = 20  # at least
 HEAT_SYMBOLS = 60
 HEAT_PERCENT = 8.0  # a change from which on the colour does not deepen
 
@@ -58,6 +59,11 @@ def candlesticks(
         yaxis={
             "domain": [0.24, 1.0],
             **price_ticks([candles[-1].close] if candles else [], tick),
+            **price_range(
+                min((each.low for each in candles), default=None),
+                max((each.high for each in candles), default=None),
+                tick,
+            ),
         },
         yaxis2={"domain": [0.0, 0.19], "side": "right", "gridcolor": LINE, "nticks": 3},
     )
@@ -99,17 +105,24 @@ def trend(prices: Sequence[Price], *, view: str, tick: Decimal | None = None) ->
         ],
         height=280,
         view=view,
-        yaxis=price_ticks([prices[-1].price] if prices else [], tick),
+        yaxis={
+            **price_ticks([prices[-1].price] if prices else [], tick),
+            **price_range(
+                min((each.price for each in prices), default=None),
+                max((each.price for each in prices), default=None),
+                tick,
+            ),
+        },
     )
 
 
 def depth(book: Book, *, view: str, tick: Decimal | None = None) -> go.Figure:
-    """What could be sold and bought up to each price, within DEPTH_SHARE of the middle."""
+    """What could be sold and bought up to each price, near the middle."""
     sides = []
     if book.bids and book.asks:
         middle = (book.bids[0][0] + book.asks[0][0]) / 2
         for levels, name, colour in ((book.bids, "bids", UP), (book.asks, "asks", DOWN)):
-            reached = pure.cumulative(levels, DEPTH_SHARE, middle)
+            reached = pure.cumulative(levels, DEPTH_SHARE, middle, DEPTH_LEVELS)
             sides.append(
                 go.Scatter(
                     x=floats(price for price, _ in reached),

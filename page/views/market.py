@@ -41,8 +41,9 @@ class Lately:
 
 def show(feed: Feed) -> None:
     """The whole view."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        venue = choices.venue(feed)
+    above = st.container()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        venue = choices.venue(feed, above)
         if venue is None:
             return
         listed = choices.begun(feed, lambda: choices.instruments(feed, venue))

@@ -51,7 +51,7 @@ class Proofs:
 
 def show(feed: Feed) -> None:
     """The whole view."""
-    venue = choices.venue(feed, quiet=True)
+    venue = choices.venue(feed, st.container(), quiet=True)
     live(feed, Part("pipeline/pulse", "", _pulse, _draw_pulse))
     if venue is None:
         return

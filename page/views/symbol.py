@@ -38,15 +38,16 @@ class Seen:
 
 def show(feed: Feed) -> None:
     """The whole view."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        venue = choices.venue(feed)
+    above = st.container()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        venue = choices.venue(feed, above)
         if venue is None:
             return
         listed = choices.begun(feed, lambda: choices.instruments(feed, venue))
         watched = choices.begun(feed, lambda: choices.watched(feed, venue)) if listed else None
         if not listed or watched is None:
             return
-        instrument = choices.symbol(listed, watched, venue)
+        instrument = choices.symbol(listed, watched, venue, above)
         name = st.segmented_control(
             "Candle",
             [w.name for w in WIDTHS],
@@ -179,7 +180,7 @@ class _Symbol:
             return
         age = formats.age(formats.seconds_since(seen.book.observed_at, now))
         figure = depth(seen.book, view=f"{self._venue} {self._symbol}", tick=self._tick)
-        panels.chart("depth", "Order book, ±0.5 %", f"{age} old", figure)
+        panels.chart("depth", "Order book", f"±0.5 %, 20 levels at least · {age} old", figure)
 
     def _why_not(self) -> str:
         if self._followed:

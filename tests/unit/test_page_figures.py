@@ -13,7 +13,7 @@ from page.figures.market import candlesticks, depth, heat, trend
 from page.figures.pipeline import STATES, arrivals, certificates, waterfall
 from page.health import Took
 from page.health import arrivals as arrived
-from page.rows import Book, Minute
+from page.rows import Book, Minute, Price
 from tests.page_rows import PRICES, VENUE, Recorded
 
 NOON = datetime(2026, 1, 15, 12, 0, 30, tzinfo=UTC)
@@ -41,6 +41,25 @@ def test_candles_are_told_apart_and_their_axis_has_the_decimals_of_the_tick(symb
     assert max(volume["width"]) < 60_000  # ms: candles beside each other do not touch
     places = len(PRICES[symbol][1].partition(".")[2])
     assert made["layout"]["yaxis"]["tickformat"] == f",.{places}f"
+
+
+@pytest.mark.parametrize("price", ["0.00000012", "100000.00"])
+def test_price_that_stands_still_fills_its_axis(price: str) -> None:
+    """Some ticks above and below it, not −1 … 1."""
+    tick = Decimal("0.00000001") if price.startswith("0.") else Decimal("0.01")
+    still = [Price("X", NOON + timedelta(seconds=n), Decimal(price), 0) for n in range(3)]
+    low, high = read(trend(still, view="a", tick=tick))["layout"]["yaxis"]["range"]
+    assert low < float(price) < high
+    assert high - low == pytest.approx(float(6 * tick), rel=1e-3)
+
+
+def test_depth_of_a_small_price_has_levels() -> None:
+    """One tick of PEPEUSDT is eight percent of it."""
+    book = RECORDED.book(VENUE, "PEPEUSDT")
+    assert book is not None
+    bids, asks = read(depth(book, view="a"))["data"]
+    assert len(bids["x"]) > 5
+    assert len(asks["x"]) == 20
 
 
 def test_zoom_outlives_a_refresh_and_not_another_symbol() -> None:
