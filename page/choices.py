@@ -1,7 +1,8 @@
 """What a person looks at: venue, quote asset, symbol; from the data, and kept in the address.
 
 An address that names what there is not says so. Where nothing can be read yet, the page waits and
-begins by itself.
+begins by itself. What is remembered is a resource, not data: all browsers share the same rows, which
+nobody changes, instead of a copy each time.
 """
 
 from __future__ import annotations
@@ -133,7 +134,7 @@ def watched(feed: Feed, venue_name: str) -> list[str]:
     return _watched(feed, feed.name, venue_name)
 
 
-@st.cache_data(ttl=60, show_spinner=False)
+@st.cache_resource(ttl=60, show_spinner=False, max_entries=8)
 def _instruments(_feed: Feed, feed_name: str, venue_name: str) -> list[Instrument]:
     del feed_name  # part of the key
     rows = [each for each in _feed.reader().instruments(venue_name) if each.status == "TRADING"]
@@ -142,7 +143,7 @@ def _instruments(_feed: Feed, feed_name: str, venue_name: str) -> list[Instrumen
     return rows
 
 
-@st.cache_data(ttl=60, show_spinner=False)
+@st.cache_resource(ttl=60, show_spinner=False, max_entries=8)
 def _watched(_feed: Feed, feed_name: str, venue_name: str) -> list[str]:
     del feed_name  # part of the key
     turnover = {each.symbol: each.quote_volume for each in _feed.reader().tickers(venue_name)}

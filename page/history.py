@@ -91,8 +91,11 @@ class History(Reader):
         return [Instrument(*row) for row in self._ask(statements.INSTRUMENTS, (venue,))]
 
     def tickers(self, venue: str) -> list[Ticker]:
-        rows = self._ask(statements.TICKERS, (venue,))
-        return [Ticker(row.symbol, _aware(row.as_of), *row[2:]) for row in rows]
+        return [_ticker(row) for row in self._ask(statements.TICKERS, (venue,))]
+
+    def ticker(self, venue: str, symbol: str) -> Ticker | None:
+        rows = self._ask(statements.TICKER, (venue, symbol))
+        return _ticker(rows[0]) if rows else None
 
     def movers(self, venue: str, quote_asset: str, now: datetime) -> list[Mover]:
         today = buckets.day(now)
@@ -249,6 +252,10 @@ def _denied(error: BaseException) -> bool:
 
 def _aware(moment: datetime) -> datetime:
     return moment.replace(tzinfo=UTC)  # the driver gives naive UTC
+
+
+def _ticker(row: Any) -> Ticker:
+    return Ticker(row.symbol, _aware(row.as_of), *row[2:])
 
 
 def _price(row: Any) -> Price:

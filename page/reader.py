@@ -59,6 +59,9 @@ class Reader(Protocol):
     def tickers(self, venue: str) -> list[Ticker]:
         """24 h statistics of every symbol."""
 
+    def ticker(self, venue: str, symbol: str) -> Ticker | None:
+        """24 h statistics of one symbol; None where there are none."""
+
     def movers(self, venue: str, quote_asset: str, now: datetime) -> list[Mover]:
         """The five first places of each ranking in its newest snapshot of a day or two."""
 

@@ -14,6 +14,10 @@ TICKERS = (
     "SELECT symbol, as_of, last, high, low, price_change_percent, quote_volume, trade_count "
     "FROM ticker_24h WHERE venue = ? LIMIT 10000"
 )
+TICKER = (
+    "SELECT symbol, as_of, last, high, low, price_change_percent, quote_volume, trade_count "
+    "FROM ticker_24h WHERE venue = ? AND symbol = ? LIMIT 1"
+)
 ANY_TICKER = "SELECT as_of FROM ticker_24h WHERE venue = ? LIMIT 1"
 MOVERS = (
     "SELECT snapshot_at, ranking, rank, symbol, last, price_change_percent, quote_volume "

@@ -99,8 +99,9 @@ class Recorded(Reader):
         return [*watched, Instrument(UNWATCHED, "ETH", "BTC", "TRADING", Decimal("0.00001")), gone]
 
     def tickers(self, venue: str) -> list[Ticker]:
-        if not self._asked("tickers") or venue != VENUE:
-            return []
+        return self._tickers() if self._asked("tickers") and venue == VENUE else []
+
+    def _tickers(self) -> list[Ticker]:
         return [
             Ticker(
                 symbol=symbol,
@@ -115,11 +116,16 @@ class Recorded(Reader):
             for place, (symbol, (base, _)) in enumerate(self.symbols.items())
         ]
 
+    def ticker(self, venue: str, symbol: str) -> Ticker | None:
+        if not self._asked("ticker") or venue != VENUE:
+            return None
+        return next((each for each in self._tickers() if each.symbol == symbol), None)
+
     def movers(self, venue: str, quote_asset: str, now: datetime) -> list[Mover]:
         del now
         if not self._asked("movers") or (venue, quote_asset) != (VENUE, "USDT"):
             return []
-        tickers = self.tickers(venue)
+        tickers = self._tickers()
         orders = {
             "gainers": sorted(tickers, key=lambda t: -t.price_change_percent),
             "losers": sorted(tickers, key=lambda t: t.price_change_percent),

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 import streamlit as st
 
-from page import choices, formats, health, markup
+from page import buckets, choices, formats, health, markup
 from page.feed import Feed
 from page.figures.pipeline import STATES, arrivals, certificates, waterfall
 from page.live import Part, live
@@ -23,7 +24,8 @@ OWN_VENUE = "tidemark"  # of events that the pipeline tells of itself
 LATELY = timedelta(minutes=5)
 SHOWN = timedelta(minutes=15)
 PROVED = timedelta(hours=3)
-ALARM_DAYS = timedelta(days=7)
+DAY = timedelta(days=1)
+ALARM_DAYS = timedelta(days=6)  # before yesterday
 MAX_SYMBOLS = 12
 MAX_ROWS = 10
 OPEN = "open"
@@ -52,7 +54,7 @@ class Proofs:
 def show(feed: Feed) -> None:
     """The whole view."""
     venue = choices.venue(feed, st.container(), quiet=True)
-    live(feed, Part("pipeline/pulse", "", _pulse, _draw_pulse))
+    live(feed, Part("pipeline/pulse", "", partial(_pulse, feed.name), _draw_pulse))
     if venue is None:
         return
     watched = choices.begun(feed, lambda: choices.watched(feed, venue), quiet=True) or []
@@ -63,20 +65,29 @@ def show(feed: Feed) -> None:
             gaps=reader.gaps(venue),
             minutes=reader.minutes(venue, watched[:MAX_SYMBOLS], now - PROVED, now),
             events=[
-                each
-                for name in (OWN_VENUE, venue)
-                for each in reader.events(name, now - timedelta(days=1), now)
+                each for name in (OWN_VENUE, venue) for each in reader.events(name, now - DAY, now)
             ],
         )
 
     live(feed, Part("pipeline/proofs", venue, proofs, _draw_proofs, slow=True, quiet=True))
 
 
-def _pulse(reader: Reader, now: datetime) -> Pulse:
+@st.cache_resource(ttl=60, show_spinner=False, max_entries=8)
+def _earlier(_reader: Reader, feed_name: str, start: datetime, end: datetime) -> list[Event]:
+    """Events of days that are over: they are asked for once a minute."""
+    del feed_name  # part of the key
+    return _reader.events(OWN_VENUE, start, end)
+
+
+def _pulse(feed_name: str, reader: Reader, now: datetime) -> Pulse:
+    yesterday = buckets.day(now) - DAY
     return Pulse(
         newest={source: reader.newest_beat(source, now) for source in SOURCES},
         beats=reader.beats(SOURCES[0], now - SHOWN, now),
-        events=reader.events(OWN_VENUE, now - ALARM_DAYS, now),
+        events=[
+            *reader.events(OWN_VENUE, yesterday, now),
+            *_earlier(reader, feed_name, yesterday - ALARM_DAYS, yesterday - DAY),
+        ],
     )
 
 
@@ -135,7 +146,7 @@ def _latency_tiles(beats: Sequence[Beat]) -> list[Tile]:
 
 def _alarm_tile(alarms: Sequence[health.Alarm]) -> Tile:
     if not alarms:
-        return Tile("alarms", "none", "of the last 7 days", "up")
+        return Tile("alarms", "none", "of the last week", "up")
     worst = "down" if any(each.severity == "critical" for each in alarms) else "warn"
     return Tile("alarms", str(len(alarms)), alarms[0].name, worst)
 

@@ -63,11 +63,14 @@ def show(feed: Feed) -> None:
     live(feed, Part("symbol", of, view.gather, view.draw))
 
 
-@st.cache_data(ttl=60, show_spinner=False, max_entries=64)
+@st.cache_resource(ttl=60, show_spinner=False, max_entries=64)
 def _earlier(
     _reader: Reader, feed_name: str, venue: str, symbol: str, start: datetime, end: datetime
 ) -> list[Candle]:
-    """Candles of past hours: they hardly change, so they are asked for once a minute."""
+    """Candles of past hours: they hardly change, so they are asked for once a minute.
+
+    A resource and no data: thousands of decimals are shared, not copied at each look.
+    """
     del feed_name  # part of the key
     return _reader.candles(venue, [symbol], start, end)[symbol]
 
@@ -94,11 +97,10 @@ class _Symbol:
         cut = max(start, buckets.hour(now) - candles.HOUR)
         earlier = _earlier(reader, self._feed.name, venue, symbol, start, cut)
         lately = reader.candles(venue, [symbol], cut, now + candles.MINUTE)[symbol]
-        tickers = {each.symbol: each for each in reader.tickers(venue)}
         return Seen(
             minutes=[*earlier, *lately],
             prices=reader.prices(venue, symbol, now - TREND - candles.AVERAGE, now),
-            ticker=tickers.get(symbol),
+            ticker=reader.ticker(venue, symbol),
             book=reader.book(venue, symbol),
             trades=reader.trades(venue, symbol, now)[:TAPE],
             whales=[t for t in reader.large_trades(venue, now) if t.symbol == symbol][:WHALES],

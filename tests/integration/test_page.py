@@ -75,9 +75,9 @@ def history(pipeline: Pipeline) -> Iterator[History]:
 
 @pytest.fixture(autouse=True)
 def nothing_remembered() -> Iterator[None]:
-    st.cache_data.clear()
+    st.cache_resource.clear()
     yield
-    st.cache_data.clear()
+    st.cache_resource.clear()
 
 
 def minutes(history: History) -> list[Any]:

@@ -26,9 +26,9 @@ every_view = pytest.mark.parametrize("view", VIEWS)
 
 @pytest.fixture(autouse=True)
 def nothing_remembered() -> Iterator[None]:
-    st.cache_data.clear()
+    st.cache_resource.clear()
     yield
-    st.cache_data.clear()
+    st.cache_resource.clear()
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_view_stands_without_the_rows_of_any_question(recorded: Recorded, view: 
     """A new stack has not got everything at once: no view fails for what has not come yet."""
     shown = app(recorded.feed(), view)
     for question in QUESTIONS:
-        st.cache_data.clear()
+        st.cache_resource.clear()
         recorded.missing = {question}
         assert text(shown.run()).strip(), question
 
@@ -273,6 +273,7 @@ def test_feed_is_asked_for_little() -> None:
     asked.clear()
     shown.run()
     assert first.count("candles") == 2
+    assert "tickers" not in asked  # of the whole market, for one symbol
     assert asked.count("candles") == 1
     assert "instruments" not in asked
     assert "watched" not in asked
