@@ -1,8 +1,10 @@
 """What a person looks at: venue, quote asset, symbol; from the data, and kept in the address.
 
 An address that names what there is not says so. Where nothing can be read yet, the page waits and
-begins by itself. What is remembered is a resource, not data: all browsers share the same rows, which
-nobody changes, instead of a copy each time.
+begins by itself.
+
+What is remembered is a resource, not data: all browsers share the same rows, which nobody changes,
+instead of a copy each time.
 """
 
 from __future__ import annotations
@@ -130,8 +132,14 @@ def instruments(feed: Feed, venue_name: str) -> list[Instrument]:
 
 
 def watched(feed: Feed, venue_name: str) -> list[str]:
-    """Symbols that are watched in full; remembered for a minute. Raises PageError."""
-    return _watched(feed, feed.name, venue_name)
+    """Symbols that are watched in full, the most traded first; remembered for a minute.
+
+    Raises PageError. Where there are none yet, the next look asks again.
+    """
+    try:
+        return _watched(feed, feed.name, venue_name)
+    except NothingYet:
+        return []
 
 
 @st.cache_resource(ttl=60, show_spinner=False, max_entries=8)
@@ -148,6 +156,8 @@ def _watched(_feed: Feed, feed_name: str, venue_name: str) -> list[str]:
     del feed_name  # part of the key
     turnover = {each.symbol: each.quote_volume for each in _feed.reader().tickers(venue_name)}
     symbols = _feed.reader().watched(venue_name)
+    if not symbols:
+        raise NothingYet(f"no data yet: no order book of {venue_name} has arrived")
     return sorted(symbols, key=lambda each: (-turnover.get(each, 0), each))
 
 

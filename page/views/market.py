@@ -47,29 +47,20 @@ def show(feed: Feed) -> None:
         if venue is None:
             return
         listed = choices.begun(feed, lambda: choices.instruments(feed, venue))
-        watched = choices.begun(feed, lambda: choices.watched(feed, venue)) if listed else None
-        if not listed or watched is None:
+        if listed is None:
             return
         quote = choices.quote_asset(listed)
-    _Market(feed, venue, quote, {each.symbol: each for each in listed}, watched[:TILES]).show()
+    _Market(feed, venue, quote, {each.symbol: each for each in listed}).show()
 
 
 class _Market:
     """The view of one venue and one quote asset."""
 
-    def __init__(
-        self,
-        feed: Feed,
-        venue: str,
-        quote: str,
-        listed: dict[str, Instrument],
-        watched: list[str],
-    ) -> None:
+    def __init__(self, feed: Feed, venue: str, quote: str, listed: dict[str, Instrument]) -> None:
         self._feed = feed
         self._venue = venue
         self._quote = quote
         self._listed = listed
-        self._watched = watched
 
     def show(self) -> None:
         self._part("hours", self._lately, self._draw_lately)
@@ -97,16 +88,17 @@ class _Market:
 
     def _lately(self, reader: Reader, now: datetime) -> Lately:
         start = now - timedelta(minutes=62)
+        watched = choices.watched(self._feed, self._venue)[:TILES]
         return Lately(
             beat=reader.newest_beat("ingest", now),
-            hours=reader.candles(self._venue, self._watched, start, now + candles.MINUTE),
+            hours=reader.candles(self._venue, watched, start, now + candles.MINUTE),
         )
 
     def _draw_lately(self, seen: Lately, now: datetime) -> None:
         age = formats.seconds_since(seen.beat, now)
         told = "no row has arrived yet" if age is None else f"newest row {formats.age(age)} old"
         st.html(markup.status(formats.freshness(age), told, aside=f"· {formats.clock(now)} UTC"))
-        tiles = [self._tile(each, seen.hours.get(each, []), now) for each in self._watched]
+        tiles = [self._tile(symbol, minutes, now) for symbol, minutes in seen.hours.items()]
         st.html(markup.tiles(tiles) if tiles else markup.notice("no symbol is watched yet"))
 
     def _tile(self, symbol: str, minutes: list[Candle], now: datetime) -> Tile:
@@ -149,7 +141,8 @@ class _Market:
         )
 
     def _tickers(self, reader: Reader, _now: datetime) -> list[Ticker]:
-        mine = {s for s, each in self._listed.items() if each.quote_asset == self._quote}
+        listed = choices.instruments(self._feed, self._venue)  # of now, not of when it was opened
+        mine = {each.symbol for each in listed if each.quote_asset == self._quote}
         return [each for each in reader.tickers(self._venue) if each.symbol in mine]
 
     def _draw_heat(self, seen: list[Ticker], now: datetime) -> None:

@@ -57,13 +57,14 @@ def show(feed: Feed) -> None:
     live(feed, Part("pipeline/pulse", "", partial(_pulse, feed.name), _draw_pulse))
     if venue is None:
         return
-    watched = choices.begun(feed, lambda: choices.watched(feed, venue), quiet=True) or []
 
     def proofs(reader: Reader, now: datetime) -> Proofs:
         return Proofs(
             proofs=reader.proofs(),
             gaps=reader.gaps(venue),
-            minutes=reader.minutes(venue, watched[:MAX_SYMBOLS], now - PROVED, now),
+            minutes=reader.minutes(
+                venue, choices.watched(feed, venue)[:MAX_SYMBOLS], now - PROVED, now
+            ),
             events=[
                 each for name in (OWN_VENUE, venue) for each in reader.events(name, now - DAY, now)
             ],

@@ -26,7 +26,9 @@ WHALES = 6
 
 @dataclass(frozen=True)
 class Seen:
-    """Everything of the symbol at one moment."""
+    """Everything of the symbol at one moment; `followed`: there should be more than its price."""
+
+    followed: bool
 
     minutes: list[Candle]
     prices: list[Price]
@@ -58,7 +60,7 @@ def show(feed: Feed) -> None:
     if instrument is None:
         return
     width = next((each for each in WIDTHS if each.name == name), WIDTHS[0])
-    view = _Symbol(feed, venue, instrument, width, followed=instrument.symbol in watched)
+    view = _Symbol(feed, venue, instrument, width)
     of = f"{venue} {instrument.symbol} {width.name}"
     live(feed, Part("symbol", of, view.gather, view.draw))
 
@@ -76,11 +78,9 @@ def _earlier(
 
 
 class _Symbol:
-    """The view of one symbol. `followed`: there is more of it than its price."""
+    """The view of one symbol."""
 
-    def __init__(
-        self, feed: Feed, venue: str, instrument: Instrument, width: Width, *, followed: bool
-    ) -> None:
+    def __init__(self, feed: Feed, venue: str, instrument: Instrument, width: Width) -> None:
         self._feed = feed
         self._venue = venue
         self._symbol = instrument.symbol
@@ -88,7 +88,6 @@ class _Symbol:
         self._quote = instrument.quote_asset
         self._tick = instrument.tick_size or None
         self._width = width
-        self._followed = followed
 
     def gather(self, reader: Reader, now: datetime) -> Seen:
         venue, symbol = self._venue, self._symbol
@@ -98,6 +97,7 @@ class _Symbol:
         earlier = _earlier(reader, self._feed.name, venue, symbol, start, cut)
         lately = reader.candles(venue, [symbol], cut, now + candles.MINUTE)[symbol]
         return Seen(
+            followed=symbol in choices.watched(self._feed, venue),
             minutes=[*earlier, *lately],
             prices=reader.prices(venue, symbol, now - TREND - candles.AVERAGE, now),
             ticker=reader.ticker(venue, symbol),
@@ -161,7 +161,7 @@ class _Symbol:
         title = f"{self._symbol}, candles of {self._width.name}"
         shown = candles.merged(seen.minutes, self._width.length)
         if not shown:
-            panels.nothing(title, self._why_not())
+            panels.nothing(title, self._why_not(seen))
             return
         view = f"{self._venue} {self._symbol} {self._width.name}"
         figure = candlesticks(shown, self._width, view=view, tick=self._tick)
@@ -178,14 +178,14 @@ class _Symbol:
 
     def _book(self, seen: Seen, now: datetime) -> None:
         if seen.book is None:
-            panels.nothing("Order book", self._why_not())
+            panels.nothing("Order book", self._why_not(seen))
             return
         age = formats.age(formats.seconds_since(seen.book.observed_at, now))
         figure = depth(seen.book, view=f"{self._venue} {self._symbol}", tick=self._tick)
         panels.chart("depth", "Order book", f"±0.5 %, 20 levels at least · {age} old", figure)
 
-    def _why_not(self) -> str:
-        if self._followed:
+    def _why_not(self, seen: Seen) -> str:
+        if seen.followed:
             return "no data yet"
         return f"{self._symbol} is not watched (TIDEMARK_SYMBOLS names what is)"
 

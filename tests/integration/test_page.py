@@ -141,9 +141,10 @@ def test_new_trade_is_on_the_symbol_view_within_two_seconds(history: History) ->
 
     def fresh() -> float | None:
         now = datetime.now(UTC)
-        newest = history.trades(VENUE, SYMBOL, now)[0].traded_at
-        age = (now - newest).total_seconds()
-        return age if age < 2.0 else None
+        ages = [
+            (now - each.traded_at).total_seconds() for each in history.trades(VENUE, SYMBOL, now)
+        ]
+        return ages[0] if ages and ages[0] < 2.0 else None
 
     until("a trade that is less than two seconds old", fresh, seconds=60)
 
@@ -161,7 +162,7 @@ def test_other_questions_answer(history: History) -> None:
     prices = history.prices(VENUE, SYMBOL, now - timedelta(minutes=10), now)
     assert prices[-1].observed_at > now - timedelta(minutes=1)
     assert {each.symbol for each in history.latest_prices(VENUE)} >= {SYMBOL}
-    assert history.venues() == [VENUE]
+    assert VENUE in history.venues()
     assert isinstance(history.gaps(VENUE), list)
     assert isinstance(history.events("tidemark", now - timedelta(days=7), now), list)
 

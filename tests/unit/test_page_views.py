@@ -203,6 +203,16 @@ def test_unknown_venue_of_the_address_gets_a_clear_message(recorded: Recorded) -
     assert "Top 5 gainers" in text(shown)
 
 
+def test_page_that_was_opened_early_fills_by_itself(recorded: Recorded) -> None:
+    """Books and listings come after the page was opened: a look at a part finds them."""
+    recorded.missing = {"watched", "candles"}
+    shown = app(recorded.feed(), "market").run()
+    assert "no symbol is watched yet" in text(shown)
+    recorded.missing = set()
+    assert "BTCUSDT" in text(shown.run())
+    assert "no symbol is watched yet" not in text(shown)
+
+
 def test_symbol_that_is_not_watched_says_so(recorded: Recorded) -> None:
     """It has no candles because nobody asked for them, not because something is broken."""
     told = text(app(recorded.feed(), "symbol", symbol=UNWATCHED).run())
