@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -240,6 +241,15 @@ def test_up_has_started_the_page_on_loopback(pipeline: Pipeline) -> None:
         if connection.status == psutil.CONN_LISTEN
     ]
     assert {(each.ip, each.port) for each in listening} == {("127.0.0.1", settings.page_port)}
+
+
+def test_up_says_where_the_page_is(pipeline: Pipeline) -> None:
+    """Also the second time, when everything runs already."""
+    again = pipeline.tidemark("up", "--json")
+    assert again.returncode == 0, again.stderr
+    report = json.loads(again.stdout)
+    assert report["page"] == page_settings(pipeline.env).page_url
+    assert "page" in report["seconds"]
 
 
 @in_a_browser

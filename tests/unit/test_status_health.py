@@ -14,7 +14,7 @@ from rich.console import Console
 from cdc.connector.client import ConnectorStatus, TaskStatus
 from cdc.readings import Count
 from cdc.verification.proof import Proof
-from cli.status import Status, as_json
+from cli.status import Status, _stopped, as_json
 from cli.status_page import duration, number, render, size
 from runtime.settings import PROJECT_ROOT
 from stack.supervision import ServiceState
@@ -339,3 +339,10 @@ def test_streams_that_are_away_for_long_are_a_finding_and_one_alarm(
     assert CHAPTER.search(finding.remedy)
     over = replace(WELL, postgres=replace(TRUTH, alarms=[alarm]))
     assert [each.part for each in findings(over, settings)] == ["streams_away"]
+
+
+def test_program_that_is_not_wanted_may_stand_still() -> None:
+    """No simulator beside the real exchange, no page where its port is 0."""
+    services = [ServiceState(name, "stopped") for name in ("simulator", "sink", "page")]
+    assert [each.part for each in _stopped(services, {"simulator", "page"})] == ["sink"]
+    assert len(_stopped(services, set())) == 3
