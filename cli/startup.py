@@ -30,6 +30,7 @@ from stack.supervision import ServiceState
 
 FIRST_ROW_S = 120.0
 PAGE_S = 30.0
+PAGE = "page"  # the one of ours without which data flows
 LOOK_S = 0.5
 HOPELESS_ENDS = 3  # each of ours outlives what it needs: one that ends so often does not heal
 
@@ -46,9 +47,12 @@ class Ends:
         self._count: Counter[str] = Counter()
 
     def hopeless(self, states: Iterable[ServiceState]) -> str | None:
-        """The process that has ended HOPELESS_ENDS times or for good; None where there is none."""
+        """The process that has ended HOPELESS_ENDS times or for good; None where there is none.
+
+        Services come back by themselves, and data flows without the page: neither is judged.
+        """
         for now in states:
-            if now.name not in PROCESSES:
+            if now.name not in PROCESSES or now.name == PAGE:
                 continue
             before = self._before.get(now.name, ServiceState(now.name, "starting"))
             ended = _has_ended(now) and not _has_ended(before)
@@ -150,7 +154,7 @@ class Stages:
     def _processes(self, planned: Plan) -> str:
         """Start ours; they get the exchange that was chosen here, so that all mean the same."""
         venue = planned.venue
-        wanted = {"simulator": venue == "simulator", "page": bool(planned.page_url)}
+        wanted = {"simulator": venue == "simulator", PAGE: bool(planned.page_url)}
         names = [name for name in PROCESSES if wanted.get(name, True)]
         launcher.stop_processes(self._settings, [name for name in PROCESSES if name not in names])
         launcher.start_processes(self._settings, names, {f"{ENV_PREFIX}EXCHANGE": venue})

@@ -123,3 +123,12 @@ def test_fatal_process_is_hopeless_at_once_and_services_are_not_judged() -> None
     ends = Ends()
     others = [ServiceState("kafka", "fatal"), ServiceState("simulator", "stopped")]
     assert ends.hopeless(others) is None
+
+
+def test_page_that_ends_again_and_again_does_not_fail_up() -> None:
+    """Data flows without it; `up` says at its end that the page does not answer."""
+    ends = Ends()
+    for number in range(2 * HOPELESS_ENDS):
+        assert ends.hopeless([ServiceState("page", "starting", pid=number + 1)]) is None
+        assert ends.hopeless([ServiceState("page", "backoff")]) is None
+    assert ends.hopeless([ServiceState("page", "fatal")]) is None
