@@ -42,7 +42,10 @@ def everything(text: str) -> str:
     link = markup.symbol_link(text, text)
     return "".join(
         [
-            markup.table(text, (text, ">" + text), [(text, Cell(text, "up", link))], note=text),
+            # a header's first > is ours: it says on which side the column stands
+            markup.table(
+                text, (">" + text, ">" + text), [(text, Cell(text, "up", link))], note=text
+            ),
             markup.empty(text, text),
             markup.tiles([Tile(text, text, text, "down", link, (1.0, 2.0, 1.5))]),
             markup.status("late", text, aside=text),
