@@ -92,7 +92,7 @@ def refused(status: int, seconds: int) -> Callable[[Random], list[Rule]]:
 
 CUT: list[Rule] = [{"path": "stream:*", "action": HANG_UP}, {"path": "/stream", "action": DROP}]
 AWAY: list[Rule] = [*CUT, {"path": "/api/*", "action": DROP}]
-WRONG_VOLUME: Rule = {"do": "replace", "field": 5, "value": "77.00000000", "row": 0}
+WRONG_VOLUME: Rule = {"do": "replace", "field": 5, "value": "77.00000000", "row": -2}  # just closed
 REVISED: list[Rule] = [*CUT, {"path": "/api/v3/klines", "action": WRONG_VOLUME}]
 HALF_OPEN: list[Rule] = [
     {"path": "/stream", "action": {"do": "silence"}},
