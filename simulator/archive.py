@@ -37,7 +37,7 @@ from simulator.faults import (
     Silence,
     WrongChecksum,
 )
-from simulator.journal import Request
+from simulator.journal import request_of
 
 if TYPE_CHECKING:
     from simulator.server import Server
@@ -66,20 +66,8 @@ class Archive:
             answer = await self._answer(http, rules)
         except DroppedError:
             answer = Answer(0, "")
-        self._server.journal.note(
-            Request(
-                at_ms=int(now_s * 1000),
-                address=http.remote or "unknown",
-                path=http.path,
-                query=http.query_string,
-                status=answer.status,
-                weight=0,
-                used_weight=0,
-                while_blocked=False,
-                fault=",".join(rule.id for rule in rules),
-                took_ms=round((time.perf_counter() - started) * 1e3, 3),
-            )
-        )
+        took_s = time.perf_counter() - started
+        self._server.journal.note(request_of(http, rules, answer.status, now_s, took_s))
         metrics.REQUESTS.labels("archive", str(answer.status)).inc()
         return await send(http, answer, {})
 

@@ -11,6 +11,7 @@ import contextlib
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -30,7 +31,7 @@ from simulator.faults import (
     Rule,
     Silence,
 )
-from simulator.journal import Request
+from simulator.journal import request_of
 
 if TYPE_CHECKING:
     from simulator.server import Server
@@ -160,17 +161,6 @@ class CoinCap:
 
     def _note(self, http: web.Request, rules: list[Rule], status: int) -> None:
         """In the log without its key."""
-        self._server.journal.note(
-            Request(
-                at_ms=int(self._server.now_s() * 1000),
-                address=http.remote or "unknown",
-                path=PATH,
-                query=f"assets={http.query.get('assets', '')}",
-                status=status,
-                weight=0,
-                used_weight=0,
-                while_blocked=False,
-                fault=",".join(rule.id for rule in rules),
-                took_ms=0.0,
-            )
-        )
+        asked = request_of(http, rules, status, self._server.now_s())
+        query = f"assets={http.query.get('assets', '')}"
+        self._server.journal.note(replace(asked, query=query))

@@ -18,7 +18,7 @@ from aiohttp import web
 from simulator import coins, metrics, pages
 from simulator.answers import Answer, DroppedError, damaged, send
 from simulator.faults import Delay, Drop, HangUp, Limit, Page, Rule, Silence
-from simulator.journal import Request
+from simulator.journal import request_of
 
 if TYPE_CHECKING:
     from simulator.server import Server
@@ -105,20 +105,8 @@ class CoinGecko:
             answer = Answer(0, "")
         if answer.status == 200:
             self._server.journal.keep(http.path, http.query_string, answer.text)
-        self._server.journal.note(
-            Request(
-                at_ms=int(now_s * 1000),
-                address=http.remote or "unknown",
-                path=http.path,
-                query=http.query_string,
-                status=answer.status,
-                weight=0,
-                used_weight=0,
-                while_blocked=False,
-                fault=",".join(rule.id for rule in rules),
-                took_ms=round((time.perf_counter() - started) * 1e3, 3),
-            )
-        )
+        took_s = time.perf_counter() - started
+        self._server.journal.note(request_of(http, rules, answer.status, now_s, took_s))
         metrics.REQUESTS.labels(PATH, str(answer.status)).inc()
         return await send(http, answer, self._limits.headers(key, now_s))
 

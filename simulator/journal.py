@@ -6,7 +6,12 @@ Tests judge by it that nobody asked while banned, and that every value sent has 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+
+from aiohttp import web
+
+from simulator.faults import Rule
 
 _KEPT = 50_000  # requests; the oldest go first
 _KEPT_ANSWERS = 12  # whole answers of each path
@@ -21,11 +26,26 @@ class Request:
     path: str
     query: str
     status: int
-    weight: int
-    used_weight: int
-    while_blocked: bool
-    fault: str
-    took_ms: float
+    weight: int = 0
+    used_weight: int = 0
+    while_blocked: bool = False
+    fault: str = ""
+    took_ms: float = 0.0
+
+
+def request_of(
+    http: web.Request, rules: Sequence[Rule], status: int, at_s: float, took_s: float = 0.0
+) -> Request:
+    """A request that weighs nothing; `rules` are those that acted on it."""
+    return Request(
+        at_ms=int(at_s * 1000),
+        address=http.remote or "unknown",
+        path=http.path,
+        query=http.query_string,
+        status=status,
+        fault=",".join(rule.id for rule in rules),
+        took_ms=round(took_s * 1e3, 3),
+    )
 
 
 class Journal:

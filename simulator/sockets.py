@@ -34,7 +34,7 @@ from simulator.faults import (
     Silence,
     WrongChecksum,
 )
-from simulator.journal import Request
+from simulator.journal import request_of
 from simulator.rest import Moment
 from simulator.subscriptions import Subscriptions
 
@@ -247,20 +247,7 @@ class Sockets:
 
     def _note(self, http: web.Request, rules: list[Rule]) -> None:
         """An accepted connection stands in the log as an answer with status 101."""
-        self._server.journal.note(
-            Request(
-                at_ms=int(self._server.now_s() * 1000),
-                address=http.remote or "unknown",
-                path=http.path,
-                query=http.query_string,
-                status=101,
-                weight=0,
-                used_weight=0,
-                while_blocked=False,
-                fault=",".join(rule.id for rule in rules),
-                took_ms=0.0,
-            )
-        )
+        self._server.journal.note(request_of(http, rules, 101, self._server.now_s()))
 
     async def _say_goodbye(self, app: web.Application) -> None:
         del app
