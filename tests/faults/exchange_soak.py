@@ -103,7 +103,7 @@ FAULTS = (
     Fault("exchange away", 10, 60, lambda _: AWAY),
     Fault("streams half-open", 50, 70, lambda _: HALF_OPEN),
     Fault("serverShutdown", 5, 5, lambda _: [{**CUT[0], "count": 1, "action": NOTICE}]),
-    Fault("429", 10, 20, refused(429, 8)),
+    Fault("429", 16, 25, refused(429, 8)),
     Fault("418", 30, 60, refused(418, 30)),
     Fault("requests in trouble", 10, 40, trouble),
     Fault("frames lost", 10, 30, lost_frames),
