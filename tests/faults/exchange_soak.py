@@ -149,7 +149,7 @@ def main() -> None:
     with (
         running(arguments.keep_stack, STREAMED) as pipeline,
         closing(Rig(pipeline, arguments.patience)) as rig,
-        Exchange(pipeline.env["TIDEMARK_SIMULATOR_URL"]) as exchange,
+        closing(Exchange(pipeline.env["TIDEMARK_SIMULATOR_URL"])) as exchange,
     ):
         began = time.monotonic()
         try:

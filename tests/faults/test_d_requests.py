@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,7 +28,7 @@ IN_FLIGHT_MS = 500  # what was on its way when the refusal was written cannot be
 def test_d01_refused_and_banned(rig: Rig, trial: Trial, status: int, seconds: int) -> None:
     """No request leaves before the exchange allows it, and never more than our share."""
     with (
-        Exchange(rig.pipeline.env["TIDEMARK_SIMULATOR_URL"]) as exchange,
+        closing(Exchange(rig.pipeline.env["TIDEMARK_SIMULATOR_URL"])) as exchange,
         little_weight(exchange) as restore,
         market(rig, trial, POLLED) as pairs,
     ):
