@@ -92,7 +92,7 @@ def refused(status: int, seconds: int) -> Callable[[Random], list[Rule]]:
 
 CUT: list[Rule] = [{"path": "stream:*", "action": HANG_UP}, {"path": "/stream", "action": DROP}]
 AWAY: list[Rule] = [*CUT, {"path": "/api/*", "action": DROP}]
-WRONG_VOLUME: Rule = {"do": "replace", "field": 5, "value": "77.00000000", "row": 0}
+WRONG_VOLUME: Rule = {"do": "replace", "field": 5, "value": "77.00000000", "row": -2}  # just closed
 REVISED: list[Rule] = [*CUT, {"path": "/api/v3/klines", "action": WRONG_VOLUME}]
 HALF_OPEN: list[Rule] = [
     {"path": "/stream", "action": {"do": "silence"}},
@@ -103,7 +103,7 @@ FAULTS = (
     Fault("exchange away", 10, 60, lambda _: AWAY),
     Fault("streams half-open", 50, 70, lambda _: HALF_OPEN),
     Fault("serverShutdown", 5, 5, lambda _: [{**CUT[0], "count": 1, "action": NOTICE}]),
-    Fault("429", 10, 20, refused(429, 8)),
+    Fault("429", 16, 25, refused(429, 8)),
     Fault("418", 30, 60, refused(418, 30)),
     Fault("requests in trouble", 10, 40, trouble),
     Fault("frames lost", 10, 30, lost_frames),
@@ -149,7 +149,7 @@ def main() -> None:
     with (
         running(arguments.keep_stack, STREAMED) as pipeline,
         closing(Rig(pipeline, arguments.patience)) as rig,
-        Exchange(pipeline.env["TIDEMARK_SIMULATOR_URL"]) as exchange,
+        closing(Exchange(pipeline.env["TIDEMARK_SIMULATOR_URL"])) as exchange,
     ):
         began = time.monotonic()
         try:

@@ -9,6 +9,7 @@
 #include <semaphore.h>
 #include <stdlib.h>
 #include <sys/time.h>
+#include <threads.h>
 #include <time.h>
 
 typedef const struct timespec *restrict deadline;
@@ -16,6 +17,7 @@ typedef const struct timespec *restrict deadline;
 static int (*true_gettime)(clockid_t, struct timespec *);
 static int (*true_cond_wait)(pthread_cond_t *, pthread_mutex_t *, deadline);
 static int (*true_sem_wait)(sem_t *, deadline);
+static int (*true_cnd_wait)(cnd_t *, mtx_t *, deadline);
 static long offset_s;
 
 __attribute__((constructor)) static void begin(void)
@@ -24,6 +26,7 @@ __attribute__((constructor)) static void begin(void)
     offset_s = text ? atol(text) : 0;
     *(void **)&true_gettime = dlsym(RTLD_NEXT, "clock_gettime");
     *(void **)&true_sem_wait = dlsym(RTLD_NEXT, "sem_timedwait");
+    *(void **)&true_cnd_wait = dlsym(RTLD_NEXT, "cnd_timedwait");
     /* of two versions, dlsym may find the one of twenty years ago */
     void *wait = dlvsym(RTLD_NEXT, "pthread_cond_timedwait", "GLIBC_2.3.2");
     *(void **)&true_cond_wait = wait ? wait : dlsym(RTLD_NEXT, "pthread_cond_timedwait");
@@ -81,4 +84,17 @@ int sem_timedwait(sem_t *restrict semaphore, deadline until)
         begin();
     struct timespec right = put_right(until);
     return true_sem_wait(semaphore, &right);
+}
+
+int cnd_timedwait(cnd_t *restrict condition, mtx_t *restrict mutex, deadline until)
+{
+    if (!true_cnd_wait)
+        begin();
+    struct timespec right = put_right(until);
+    return true_cnd_wait(condition, mutex, &right);
+}
+
+int timespec_get(struct timespec *now, int base)
+{
+    return base == TIME_UTC && !clock_gettime(CLOCK_REALTIME, now) ? base : 0;
 }

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from types import MappingProxyType
@@ -208,7 +208,7 @@ def market(
         "TIDEMARK_KLINES_EVERY_S": "5",
     }
     environment = {**streamed, **variables}
-    with Exchange(rig.pipeline.env["TIDEMARK_SIMULATOR_URL"]) as exchange:
+    with closing(Exchange(rig.pipeline.env["TIDEMARK_SIMULATOR_URL"])) as exchange:
         exchange.heal()
         with rig.under_load(trial, tps=TPS):
             pairs = Pairs(rig, exchange, symbols)

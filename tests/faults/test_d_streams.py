@@ -95,7 +95,9 @@ main(["ingest"])
 def test_d06_connection_is_replaced(rig: Rig, trial: Trial, why: str) -> None:
     """The next connection flows before the old one ends: nothing is polled, no id is missing."""
     hang_up: dict[str, object] = {"do": "hang_up", "after_s": ENDS_S}
-    command = [sys.executable, "-c", SHORT_DAYS]
+    program = rig.stack.run / "ingest_with_short_days.py"
+    program.write_text(SHORT_DAYS)
+    command = [sys.executable, str(program)]
     if why == "notice":
         hang_up |= {"after_s": ENDS_S - NOTICE_S, "notice": True, "notice_s": NOTICE_S}
         command = []
