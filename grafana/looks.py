@@ -85,6 +85,18 @@ def words(meanings: Mapping[str, tuple[str, str]]) -> list[dashboard.ValueMappin
     return [dashboard.ValueMap(options=options)]
 
 
+def side_of_taker() -> list[Setting]:
+    """Who took, by whether the buyer was the maker: one who was, was sold to."""
+    meanings = words({"true": ("sell", RED), "false": ("buy", GREEN)})
+    return [Setting("mappings", meanings), Setting("custom.cellOptions", {"type": "color-text"})]
+
+
+def marks(name: str, shade: str, size: int = 9) -> list[Setting]:
+    """Points on top of a chart instead of a line."""
+    drawn = (Setting("custom.drawStyle", "points"), Setting("custom.pointSize", size))
+    return named(name, *drawn, color(shade))
+
+
 def lines(name: str, decimals: int | None = None) -> timeseries.Panel:
     """Lines over time; a pause in the data is a gap in the line, not a bridge."""
     panel = (

@@ -223,18 +223,12 @@ def _current_prices(board: Board) -> None:
     )
 
 
-def side() -> list[Setting]:
-    """Who took: a buyer who is the maker was sold to."""
-    words = looks.words({"true": ("sell", looks.RED), "false": ("buy", looks.GREEN)})
-    return [Setting("mappings", words), Setting("custom.cellOptions", {"type": "color-text"})]
-
-
 def _large_trades(board: Board) -> None:
     panel = looks.rows(
         {
             "traded_at": looks.named("when", *looks.age()),
             "symbol": [looks.symbol_link()],
-            "side": side(),
+            "side": looks.side_of_taker(),
             "price": looks.price(),
             "quantity": looks.price(),
             "usd": looks.named("USD", *looks.unit(looks.MONEY)),

@@ -60,10 +60,11 @@ def columns(
     )
 
 
-def moving_average(field: str, rows: int, alias: str) -> DataTransformerConfig:
-    """A new column: the mean of a column's last rows."""
+def moving_average(field: str, rows: int, alias: str, *, of: str) -> DataTransformerConfig:
+    """A new column of one query, by its letter: the mean of a column's last rows."""
     return DataTransformerConfig(
         "calculateField",
+        filter_val=MatcherConfig("byRefId", of),
         options={
             "mode": "windowFunctions",
             "window": {
