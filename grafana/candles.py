@@ -90,11 +90,11 @@ def candlesticks(board: Board) -> None:
     board.panel(
         panel,
         "Candles of ${interval}",
-        "Volume below. The large point is the close of the candle that is still open. Marks: a doji "
-        "has a body of at most a tenth of its length; a hammer has a thicker one, a lower shadow of "
-        "at least twice the body and an upper one of at most a tenth of the length. The end of the "
-        "range and the bucket before it are read: of 1m to 15m at least a month, of 30m to 4h a "
-        "year, above that ten; what lies before stays empty, so choose longer candles for it.",
+        "Volume below. The large point is the close of the candle that is still open. Marks: a "
+        "doji has a body of at most a tenth of its length; a hammer has a thicker one, a lower "
+        "shadow of at least twice the body and an upper one of at most a tenth of the length. "
+        "What is read reaches back from the end of the range: at least a month of 1m to 15m, a "
+        "year of 30m to 4h, ten years above. Before that it stays empty: choose longer candles.",
         CANDLES,
         STILL_OPEN,
         DOJI,

@@ -25,8 +25,29 @@ from grafana.statement import (
 )
 
 TYPES = frozenset(
-    "ascii bigint blob boolean counter date decimal double duration float inet int smallint text "
-    "time timestamp timeuuid tinyint uuid varchar varint".split()
+    [
+        "ascii",
+        "bigint",
+        "blob",
+        "boolean",
+        "counter",
+        "date",
+        "decimal",
+        "double",
+        "duration",
+        "float",
+        "inet",
+        "int",
+        "smallint",
+        "text",
+        "time",
+        "timestamp",
+        "timeuuid",
+        "tinyint",
+        "uuid",
+        "varchar",
+        "varint",
+    ]
 )
 
 _TOKEN = re.compile(
@@ -181,7 +202,7 @@ class _Parser:
             value = Arithmetic(sign, value, self._single())
         return value
 
-    def _single(self) -> Expression:
+    def _single(self) -> Expression:  # noqa: PLR0911 - one a kind of value
         if self._accept("("):
             return self._hint_or_group()
         if self._accept("CAST", "("):

@@ -1,8 +1,8 @@
 """The errors of this stage.
 
-    GrafanaError
-    ├── Unparsable     a CQL text that is not a SELECT of the kind that panels ask
-    └── UnknownSchema  a statement of cassandra/*.cql that the schema reader does not know
+GrafanaError
+├── Unparsable     a CQL text that is not a SELECT of the kind that panels ask
+└── UnknownSchema  a statement of cassandra/*.cql that the schema reader does not know
 """
 
 from __future__ import annotations

@@ -17,15 +17,15 @@ HEARTBEAT_AGE = Query(
     ),
     series="source",
 )
+AGES = ((None, GREEN), (15_000, AMBER), (60_000, RED))
 HEARTBEAT_AGE_ALERT = replace(HEARTBEAT_AGE, role="alert")
 
 
 def heartbeat_age(board: Board) -> None:
     """One number a source; red, or without a value, once the data stands still."""
     board.panel(
-        number(
-            "ms", (None, GREEN), (15_000, AMBER), (60_000, RED), fields="/^age_ms$/"
-        ).no_value("older than 5 minutes"),
+        # the least: just after midnight there is a row of each day
+        number("ms", *AGES, fields="/^age_ms$/", calc="min").no_value("older than 5 minutes"),
         "Age of the data",
         "How long before the end of the range the newest row that is visible in Cassandra was "
         "written: ingest's own, and Debezium's, which comes also while ingest is down.",

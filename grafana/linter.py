@@ -1,7 +1,7 @@
 """Judges a query by the schema and by what the Cassandra plugin can and cannot do. Pure.
 
 Each rule is a generator of violations, in words that say what to write instead. Why a rule exists
-stands in its docstring: none of these mistakes makes a noise, they make a panel slow, empty or wrong.
+stands in its docstring: most of these mistakes make no noise, only a panel slow, empty or wrong.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def limit_keeps_the_newest(asked: Asked) -> Iterator[str]:
 
 
 def order_is_of_one_partition(asked: Asked) -> Iterator[str]:
-    """Cassandra cannot page an ordered answer of several partitions, and the plugin always pages."""
+    """Cassandra cannot page an ordered answer of several partitions; the plugin always pages."""
     select, table = asked.select, asked.table
     if not select.order_by:
         return

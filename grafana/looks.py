@@ -127,9 +127,11 @@ def rows(fields: Mapping[str, Sequence[Setting]], *, empty: str = EMPTY) -> tabl
     return panel
 
 
-def number(name: str, *steps: tuple[float | None, str], fields: str = "") -> stat.Panel:
+def number(
+    name: str, *steps: tuple[float | None, str], fields: str = "", calc: str = "lastNotNull"
+) -> stat.Panel:
     """One large number a series, its newest; `fields` is a regular expression of columns."""
-    reduce = ReduceDataOptions().calcs(["lastNotNull"]).values(False)
+    reduce = ReduceDataOptions().calcs([calc]).values(False)
     return (
         stat.Panel()
         .unit(name)
@@ -144,6 +146,7 @@ def symbol_link() -> Setting:
     """From a symbol's name to its own dashboard, at the same time and venue."""
     link = {
         "title": "${__value.text} on its own dashboard",
-        "url": "/d/tidemark-symbol?${venue:queryparam}&var-symbol=${__value.text}&${__url_time_range}",
+        "url": "/d/tidemark-symbol?${venue:queryparam}&var-symbol=${__value.text}"
+        "&${__url_time_range}",
     }
     return Setting("links", [link])

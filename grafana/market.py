@@ -192,7 +192,6 @@ def _heat(board: Board) -> None:
     )
 
 
-
 def _current_prices(board: Board) -> None:
     panel = looks.rows(
         {
@@ -241,8 +240,8 @@ def _large_trades(board: Board) -> None:
     board.panel(
         panel,
         "Large trades",
-        "Trades worth more than 100,000 USD, the newest 50 up to the end of the range. A pair whose "
-        "quote asset cannot be priced in USD has none.",
+        "Trades worth more than 100,000 USD, the newest 50 up to the end of the range. A pair "
+        "whose quote asset cannot be priced in USD has none.",
         LARGE_TRADES,
         size=(10, 14),
     )

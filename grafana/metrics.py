@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from grafana import looks
 from grafana.board import Board
 from grafana.targets import Metric
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Lines over time: what they are, in which unit, and how wide (of 24)."""
+
+    title: str
+    about: str
+    unit: str
+    asked: tuple[Metric, ...]
+    width: int
+
 
 EMPTY = "Prometheus has no answer"
 ROWS = (
@@ -35,8 +49,49 @@ OPEN_GAPS = (
     Metric("sum by (state) (tidemark_ingest_unsettled_minutes)", "minutes, {{state}}"),
 )
 LATENCY = (
-    Metric('tidemark_stage_latency_ms{quantile="p50"}', "{{stage}} p50"),
-    Metric('tidemark_stage_latency_ms{quantile="p99"}', "{{stage}} p99"),
+    Metric('tidemark_stage_latency_ms{quantile="0.5"}', "{{stage}} p50"),
+    Metric('tidemark_stage_latency_ms{quantile="0.99"}', "{{stage}} p99"),
+)
+CHARTS = (
+    Chart(
+        "Rows a second",
+        "At the doors of three stages; a lasting difference is a queue. Debezium's own rate is no "
+        "metric of ours: it stands between the first two.",
+        "rowsps",
+        ROWS,
+        9,
+    ),
+    Chart(
+        "Slot",
+        "WAL that PostgreSQL keeps for Debezium. Beyond the limit the slot is lost.",
+        "bytes",
+        SLOT,
+        9,
+    ),
+    Chart("Consumer lag", "Messages that the sink has not committed, a topic.", "short", LAG, 8),
+    Chart(
+        "Rejected",
+        "Rows that could not be taken (quarantine) or applied (dead letters).",
+        "short",
+        REJECTED,
+        8,
+    ),
+    Chart(
+        "Weight of the exchange",
+        "Used and allowed a minute, as the exchange says.",
+        "short",
+        WEIGHT,
+        8,
+    ),
+    Chart("Latency of the stages", "Over five minutes, by the watch.", "ms", LATENCY, 12),
+    Chart(
+        "Open gaps",
+        "Holes that are neither filled nor explained, and minutes whose trades do not make their "
+        "candle.",
+        "short",
+        OPEN_GAPS,
+        12,
+    ),
 )
 RAISED = (Metric("max by (alarm) (tidemark_alarm) > 0", "{{alarm}}", instant=True),)
 
@@ -44,7 +99,9 @@ RAISED = (Metric("max by (alarm) (tidemark_alarm) > 0", "{{alarm}}", instant=Tru
 def metrics(board: Board) -> None:
     """Everything that only the processes' own metrics know."""
     board.row("Of the running processes (Prometheus)")
-    raised = looks.number("short", (None, looks.GREEN), (1, looks.RED)).no_value("no alarm is raised")
+    raised = looks.number("short", (None, looks.GREEN), (1, looks.RED)).no_value(
+        "no alarm is raised"
+    )
     board.panel(
         raised,
         "Raised now",
@@ -52,19 +109,6 @@ def metrics(board: Board) -> None:
         *RAISED,
         size=(6, 8),
     )
-    for title, about, unit, asked, width in (
-        ("Rows a second", "At the doors of three stages; a lasting difference is a queue. Debezium's "
-         "own rate is no metric of ours: it stands between the first two.", "rowsps", ROWS, 9),
-        ("Slot", "WAL that PostgreSQL keeps for Debezium. Beyond the limit the slot is lost.",
-         "bytes", SLOT, 9),
-        ("Consumer lag", "Messages that the sink has not committed, a topic.", "short", LAG, 8),
-        ("Rejected", "Rows that could not be taken (quarantine) or applied (dead letters).",
-         "short", REJECTED, 8),
-        ("Weight of the exchange", "Used and allowed a minute, as the exchange says.", "short",
-         WEIGHT, 8),
-        ("Latency of the stages", "Over five minutes, by the watch.", "ms", LATENCY, 12),
-        ("Open gaps", "Holes that are neither filled nor explained, and minutes whose trades do not "
-         "make their candle.", "short", OPEN_GAPS, 12),
-    ):  # fmt: skip
-        panel = looks.lines(unit).no_value(EMPTY)
-        board.panel(panel, title, about, *asked, size=(width, 8))
+    for chart in CHARTS:
+        panel = looks.lines(chart.unit).no_value(EMPTY)
+        board.panel(panel, chart.title, chart.about, *chart.asked, size=(chart.width, 8))

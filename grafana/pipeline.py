@@ -18,18 +18,45 @@ from grafana.metrics import metrics
 from grafana.query import Query, buckets, cql, last, within_range
 from grafana.targets import CASSANDRA, PROMETHEUS
 
-SOURCE_TABLES = (
-    "certificates coin_markets depth events gaps heartbeat instruments klines listings movers_24h "
-    "prices ticker_24h ticker_24h_history trades"
-).split()
-VERIFIED_TABLES = (
-    "certificates_by_day coin_markets depth_by_hour events_by_day gaps heartbeats_by_day "
-    "instruments klines large_trades_by_day latest_depth latest_prices listings movers_24h "
-    "prices_by_day ticker_24h ticker_24h_by_day trades_by_hour"
-).split()
+SOURCE_TABLES = [
+    "certificates",
+    "coin_markets",
+    "depth",
+    "events",
+    "gaps",
+    "heartbeat",
+    "instruments",
+    "klines",
+    "listings",
+    "movers_24h",
+    "prices",
+    "ticker_24h",
+    "ticker_24h_history",
+    "trades",
+]
+VERIFIED_TABLES = [
+    "certificates_by_day",
+    "coin_markets",
+    "depth_by_hour",
+    "events_by_day",
+    "gaps",
+    "heartbeats_by_day",
+    "instruments",
+    "klines",
+    "large_trades_by_day",
+    "latest_depth",
+    "latest_prices",
+    "listings",
+    "movers_24h",
+    "prices_by_day",
+    "ticker_24h",
+    "ticker_24h_by_day",
+    "trades_by_hour",
+]
 
 
-def _names(tables: list[str]) -> str:
+def names(tables: list[str]) -> str:
+    """Names as CQL texts, for IN."""
     return ", ".join(f"'{name}'" for name in tables)
 
 
@@ -55,7 +82,7 @@ WATERFALL = stages("1h", "1m")
 VERIFIED = Query(
     cql(
         "SELECT (text)'verified' AS id, table_name, verified_through, at, differences",
-        f"FROM verified_through WHERE table_name IN ({_names(VERIFIED_TABLES)})",
+        f"FROM verified_through WHERE table_name IN ({names(VERIFIED_TABLES)})",
     ),
     series="id",
     shape="table",
@@ -72,8 +99,8 @@ CERTIFICATES = Query(
 )
 GAPS = Query(
     cql(
-        "SELECT venue, symbol, stream, state, cause, first_missing, last_missing, detected_at, as_of",
-        "FROM gaps WHERE venue = ${venue:sqlstring} LIMIT 20000",
+        "SELECT venue, symbol, stream, state, cause, first_missing, last_missing, detected_at,",
+        "as_of FROM gaps WHERE venue = ${venue:sqlstring} LIMIT 20000",
     ),
     series="venue",
     shape="table",
@@ -90,7 +117,7 @@ ALARMS = Query(
 DEAD_LETTERS = Query(
     cql(
         "SELECT (text)'dead' AS id, source_table, at, cause, reason, payload_bytes",
-        f"FROM dead_letters WHERE source_table IN ({_names(SOURCE_TABLES)})",
+        f"FROM dead_letters WHERE source_table IN ({names(SOURCE_TABLES)})",
         f"AND {buckets('day', '1d')} PER PARTITION LIMIT 20",
     ),
     series="id",
@@ -170,8 +197,8 @@ def _verified(board: Board) -> None:
     board.panel(
         panel,
         "Verified through",
-        "Up to when each table of Cassandra was proved equal to PostgreSQL, without a hole, and what "
-        "the last pass found and did not heal. As it is now, whatever the range.",
+        "Up to when each table of Cassandra was proved equal to PostgreSQL, without a hole, and "
+        "what the last pass found and did not heal. As it is now, whatever the range.",
         VERIFIED,
         size=(10, 12),
     )
@@ -199,8 +226,8 @@ def _gaps(board: Board) -> None:
     board.panel(
         panel,
         "Gaps",
-        "What is or was missing of the venue, the newest first, as it is now. First and last missing "
-        "are trade ids, or times in ms of candles and polls. Beyond 20,000 gaps symbols at the end "
+        "What is or was missing of the venue, the newest first, as it is now. First and last "
+        "missing are trade ids, or times in ms of candles and polls. Beyond 20,000 gaps symbols at the end "
         "of the alphabet are left out; `tidemark gaps` has them all.",
         GAPS,
         size=(14, 12),

@@ -48,9 +48,7 @@ def cql(*parts: str) -> str:
 
 def buckets(column: str, *widths: str, count: int = 2, now: str = "(timestamp)$__timeTo") -> str:
     """The newest `count` buckets of each width up to the end of the range, oldest first."""
-    starts = [
-        bucket(width, back, now=now) for width in widths for back in range(count - 1, -1, -1)
-    ]
+    starts = [bucket(width, back, now=now) for width in widths for back in range(count - 1, -1, -1)]
     return f"{column} IN ({', '.join(starts)})"
 
 

@@ -1,4 +1,4 @@
-"""What a query gives back: types that the plugin passes on, the series column, missing values. Pure."""
+"""What a query gives back: types that the plugin shows, the series column, missing values. Pure."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def first_column_is_the_series(asked: Asked) -> Iterator[str]:
     """
     query, first = asked.query, asked.select.columns[0]
     if first.name != query.series:
-        yield f"the first column is {first.name!r} and makes the series; it should be {query.series!r}"
+        yield f"the first column makes the series: {query.series!r}, not {first.name!r}"
     if type_of(first.value, asked.table) != "text":
         yield "the first column names a series: it must be a text"
     if query.role == "variable":
@@ -68,9 +68,9 @@ def series_have_time_and_number(asked: Asked) -> Iterator[str]:
     kinds = [type_of(selected.value, asked.table) for selected in asked.select.columns]
     if "timestamp" not in kinds:
         yield "a series needs a time: select a timestamp"
-    if asked.query.role != "annotation" and not NUMERIC & {kind for kind in kinds if kind}:
-        if "text" not in kinds[1:]:
-            yield "a series needs a number: CAST(… AS double)"
+    shown = NUMERIC if asked.query.role == "alert" else NUMERIC | {"text"}
+    if asked.query.role != "annotation" and not shown & {kind for kind in kinds[1:] if kind}:
+        yield "a series needs a value beside its name and time: CAST(… AS double)"
     if asked.query.role == "alert" and asked.table.newest_first and not asked.select.order_by:
         yield "an alert's `last` of newest-first rows is the oldest: ORDER BY … ASC"
 

@@ -22,12 +22,12 @@ _FIXED = {"count": "bigint", "tounixtimestamp": "bigint", "currenttimestamp": "t
 AGGREGATES = frozenset({"min", "max", "sum", "avg", "count"})
 
 NUMERIC = frozenset(_WIDER)
-SHOWN = frozenset("boolean text int bigint double float timestamp".split())
+SHOWN = frozenset(["boolean", "text", "int", "bigint", "double", "float", "timestamp"])
 """Types that the plugin passes on as they are. `decimal` fails the whole query, and so do
 collections; what else it takes no table of ours has."""
 
 
-def type_of(value: Expression, table: Table) -> str | None:
+def type_of(value: Expression, table: Table) -> str | None:  # noqa: PLR0911 - one a kind
     """The type, or None where it cannot be told: a literal without a hint, an unknown function."""
     match value:
         case Column(name):
@@ -50,7 +50,7 @@ def _of_both(left: str | None, right: str | None) -> str | None:
     if left == "timestamp" and right == "duration":
         return "timestamp"
     if left in NUMERIC and right in NUMERIC:
-        return max(left, right, key=_WIDER.index)  # type: ignore[type-var, arg-type]  # both are in it
+        return max(left, right, key=_WIDER.index)
     return None
 
 

@@ -32,20 +32,35 @@ DAYS: Mapping[str, float] = {"1h": 1 / 24, "1d": 1, "1mo": 28, "1y": 365, "10y":
 NULLABLE: Mapping[str, frozenset[str]] = {
     "listings": frozenset({"delisted_at", "delisted_at_us"}),
     "coin_markets": frozenset(
-        "market_cap market_cap_rank total_volume high_24h low_24h price_change_percent_24h "
-        "circulating_supply total_supply max_supply".split()
+        [
+            "market_cap",
+            "market_cap_rank",
+            "total_volume",
+            "high_24h",
+            "low_24h",
+            "price_change_percent_24h",
+            "circulating_supply",
+            "total_supply",
+            "max_supply",
+        ]
     ),
     # a row is there before it is known when it became visible, and one of a snapshot knows less
     "heartbeats_by_day": frozenset(
-        "committed_us captured_us produced_ms received_us visible_us".split()
+        ["committed_us", "captured_us", "produced_ms", "received_us", "visible_us"]
     ),
     "verified_through": frozenset({"verified_through", "differences", "full_pass_at"}),
     "dead_letters": frozenset(
-        "path lsn write_timestamp key payload redriven_at redrive_result".split()
+        ["path", "lsn", "write_timestamp", "key", "payload", "redriven_at", "redrive_result"]
     ),
     "cdc_state": frozenset(
-        "snapshot_lsn snapshot_completed_at snapshot_seen_lsn resync_begun_at swept_at "
-        "broken".split()
+        [
+            "snapshot_lsn",
+            "snapshot_completed_at",
+            "snapshot_seen_lsn",
+            "resync_begun_at",
+            "swept_at",
+            "broken",
+        ]
     ),
 }
 """Table → columns that may be null: the plugin would show them as 0, as '' or as the year 1."""

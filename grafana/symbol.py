@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from grafana_foundation_sdk.builders import bargauge
 from grafana_foundation_sdk.builders.common import ReduceDataOptions
 from grafana_foundation_sdk.models import common
+from grafana_foundation_sdk.models.dashboard import DataTransformerConfig
 from grafana_foundation_sdk.models.dashboard import DynamicConfigValue as Setting
 
 from grafana import looks, variables
@@ -23,7 +24,8 @@ NOT_WATCHED = "this symbol is not watched in full (TIDEMARK_SYMBOLS)"
 
 PRICE = Query(
     cql(
-        f"SELECT symbol, observed_at, CAST(price AS double) AS price FROM prices_by_day {OF_THE_SYMBOL}",
+        "SELECT symbol, observed_at, CAST(price AS double) AS price",
+        f"FROM prices_by_day {OF_THE_SYMBOL}",
         f"AND {buckets('day', '1d')} AND {within_range('observed_at')}",
     ),
     series="symbol",
@@ -52,8 +54,10 @@ LARGE_TRADES = Query(
 
 
 def newest(selected: str, table: str, column: str, width: str, rows: int) -> tuple[Query, Query]:
-    """The newest rows up to the range's end: of its bucket and, as that may have just begun, of
-    the one before. Two queries, for Cassandra orders one partition at a time; the panel merges them.
+    """The newest rows up to the range's end: of its bucket, and of the one before.
+
+    That one, as the newest bucket may have just begun; two queries, as Cassandra orders one
+    partition at a time. The panel merges them.
     """
     time = {"trades_by_hour": "traded_at", "ticker_24h_by_day": "as_of"}.get(table, "observed_at")
     this, before = (
@@ -140,7 +144,7 @@ def _sign() -> list[Setting]:
     return [Setting("thresholds", looks.thresholds(*looks.SIGN).build())]
 
 
-def _newest_of_both(time: str, rows: int) -> list[then.DataTransformerConfig]:
+def _newest_of_both(time: str, rows: int) -> list[DataTransformerConfig]:
     return [then.merge(), then.sort(time, descending=True), then.limit(rows)]
 
 
@@ -189,7 +193,7 @@ def _lines(board: Board) -> None:
     board.panel(
         imbalance,
         "Imbalance",
-        f"(bids − asks) / (bids + asks) of the stored levels' quantities: 100 % is all bids. {about}",
+        f"(bids − asks) / (bids + asks) of the stored levels' quantities; 100 %: no asks. {about}",
         SPREAD,
         size=(8, 9),
     )
@@ -222,8 +226,8 @@ def _depth(board: Board) -> None:
     board.panel(
         panel,
         "Depth",
-        "Quantities of the ten best levels of each side, the best in the middle, in the newest book "
-        "up to the end of the range.",
+        "Quantities of the ten best levels of each side, the best in the middle, in the newest "
+        "book up to the end of the range.",
         *BOOK,
         size=(8, 12),
     )

@@ -47,7 +47,10 @@ def _matcher(matcher: str, value: object) -> dict[str, object]:
 
 
 def columns(
-    order: Sequence[str] = (), *, without: Sequence[str] = (), names: Mapping[str, str] | None = None
+    order: Sequence[str] = (),
+    *,
+    without: Sequence[str] = (),
+    names: Mapping[str, str] | None = None,
 ) -> DataTransformerConfig:
     """Which columns are shown, in which order, under which names."""
     return DataTransformerConfig(

@@ -11,7 +11,23 @@ from grafana.query import Query, buckets, cql, within_range
 
 VENUES = ("binance", "simulator")
 QUOTES = ("USDT", "USDC", "FDUSD", "BTC", "ETH", "BNB", "EUR", "TRY", "BRL", "JPY")
-INTERVALS = "1m 3m 5m 15m 30m 1h 2h 4h 6h 8h 12h 1d 3d 1w 1M".split()
+INTERVALS = [
+    "1m",
+    "3m",
+    "5m",
+    "15m",
+    "30m",
+    "1h",
+    "2h",
+    "4h",
+    "6h",
+    "8h",
+    "12h",
+    "1d",
+    "3d",
+    "1w",
+    "1M",
+]
 NOW = "currentTimestamp()"
 OF_THE_PIPELINE = "tidemark"  # the venue of what the pipeline says about itself
 
