@@ -7,7 +7,6 @@ import sys
 import click
 
 from grafana import linter, schema, written
-from grafana.board import Placed
 
 
 @click.group()
@@ -28,21 +27,15 @@ def write() -> None:
 def lint() -> None:
     """Judge every query, and say what a refresh of it touches."""
     tables = schema.read()
-    reports = [(placed, linter.lint(placed.query, tables)) for placed in written.queries()]
+    reports = linter.lint_all(written.queries(), tables)
     click.echo("partitions    rows  query")
-    for placed, report in reports:
-        click.echo(f"{report.partitions:10} {report.rows:7,}  {placed.where}")
-    wrong = [(placed, report) for placed, report in reports if report.violations]
-    for placed, report in wrong:
-        _complain(placed, report)
+    for where, report in reports.items():
+        click.echo(f"{report.partitions:10} {report.rows:7,}  {where}")
+    wrong = {where: report.violations for where, report in reports.items() if report.violations}
+    for where, violations in wrong.items():
+        click.echo("\n".join((where, *(f"  - {each}" for each in violations))), err=True)
     click.echo(f"{len(reports)} queries, {len(wrong)} of them wrong")
     sys.exit(1 if wrong else 0)
-
-
-def _complain(placed: Placed, report: linter.Report) -> None:
-    click.echo(f"\n{placed.where}\n  {placed.query.text}", err=True)
-    for violation in report.violations:
-        click.echo(f"  - {violation}", err=True)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from grafana.board import Placed
 from grafana.freshness import HEARTBEAT_AGE_ALERT
-from grafana.pipeline import VERIFIED_TABLES, names
-from grafana.query import Query, cql
+from grafana.pipeline import VERIFIED_TABLES
+from grafana.query import Placed, Query, cql, texts
 from grafana.targets import CASSANDRA, PROMETHEUS, CassandraTarget, Metric
 
 FOLDER = "Tidemark"
@@ -22,7 +21,7 @@ HALF_A_MINUTE, TEN_MINUTES_S = "30s", 600
 DIFFERENCES = Query(
     cql(
         "SELECT table_name, at, differences FROM verified_through",
-        f"WHERE table_name IN ({names(VERIFIED_TABLES)})",
+        f"WHERE table_name IN ({texts(VERIFIED_TABLES)})",
     ),
     series="table_name",
     role="alert",

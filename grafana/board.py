@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from string import ascii_uppercase
 
 from grafana_foundation_sdk.builders import (
@@ -18,7 +17,7 @@ from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard
 
-from grafana.query import Query
+from grafana.query import Placed, Query
 from grafana.targets import (
     CASSANDRA,
     PROMETHEUS,
@@ -31,14 +30,6 @@ from grafana.targets import (
 
 TAG = "tidemark"
 REFRESH = ["5s", "10s", "30s", "1m", "5m"]
-
-
-@dataclass(frozen=True)
-class Placed:
-    """A query and where it stands: dashboard / panel / letter."""
-
-    where: str
-    query: Query
 
 
 PanelBuilder = (

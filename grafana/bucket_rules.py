@@ -35,12 +35,14 @@ def buckets_are_whole(asked: Asked) -> Iterator[str]:
         yield f"{column} of {asked.table.name} has widths {', '.join(BUCKETS[column])}"
         return
     for width, backs in read.items():
-        yield from _enough(asked, width, backs)
+        yield from _enough(asked, relation.operator, width, backs)
 
 
-def _enough(asked: Asked, width: str, backs: Sequence[int]) -> Iterator[str]:
+def _enough(asked: Asked, operator: str, width: str, backs: Sequence[int]) -> Iterator[str]:
     first = asked.query.back
     count = len(backs)
+    if count == 1 and operator == "IN":
+        yield f"a bucket of {width} that has just begun is empty: name the one before it, too"
     if list(backs) != list(range(first + count - 1, first - 1, -1)):
         yield f"name each bucket of {width} from the oldest to number {first}, without a hole"
     covered = (first + count - 1) * DAYS[width]

@@ -52,7 +52,6 @@ TYPES = frozenset(
 
 _TOKEN = re.compile(
     r"""
-    \s* (?:
       (?P<text> '(?:[^']|'')*' )
     | (?P<quoted> "[^"]+" )
     | (?P<variable> \$\{ \w+ (?: : [^}]* )? \} )
@@ -62,7 +61,6 @@ _TOKEN = re.compile(
     | (?P<word> [A-Za-z_]\w* )
     | (?P<sign> <= | >= | [=<>+\-*/%(),] )
     | (?P<end> $ )
-    )
     """,
     re.VERBOSE,
 )
@@ -79,6 +77,7 @@ def _tokens(text: str) -> list[_Token]:
     found: list[_Token] = []
     at = 0
     while not found or found[-1].kind != "end":
+        at += len(text) - at - len(text[at:].lstrip())
         match = _TOKEN.match(text, at)
         if match is None or match.lastgroup is None:
             raise Unparsable(text, at, "a word, a number or a sign")

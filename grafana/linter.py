@@ -7,14 +7,15 @@ stands in its docstring: most of these mistakes make no noise, only a panel slow
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import takewhile
 
 from grafana import cql, volume
 from grafana.bucket_rules import buckets_are_whole
 from grafana.errors import Unparsable
-from grafana.query import Query
+from grafana.query import Placed, Query
 from grafana.result_rules import RESULT_RULES
 from grafana.result_types import columns_of
 from grafana.schema import Table
@@ -23,7 +24,9 @@ from grafana.window import Asked, window
 
 MAX_PARTITIONS = 150
 MAX_ROWS = 25_000
-"""What a refresh may touch: measured panels with more are not done within 50 ms."""
+MAX_OPTIONS = 5_000
+"""What a refresh may touch, and how many rows a variable: the most that is needed, rounded up, so
+that a query that forgets a bound stands out."""
 
 MACROS = frozenset({"timeFrom", "timeTo"})
 
@@ -57,6 +60,28 @@ def lint(query: Query, tables: Mapping[str, Table]) -> Report:
         volume.partitions(select, table),
         volume.rows(select, table, window(asked)),
     )
+
+
+def lint_all(asked: Sequence[Placed], tables: Mapping[str, Table]) -> dict[str, Report]:
+    """{place: report} of all queries, also of what only several of a panel can do wrong."""
+    reports = {placed.where: lint(placed.query, tables) for placed in asked}
+    for where in _without_the_bucket_before(asked):
+        report = reports[where]
+        missing = "the bucket may have just begun: ask the one before in a second query"
+        reports[where] = replace(report, violations=(*report.violations, missing))
+    return reports
+
+
+def _without_the_bucket_before(asked: Sequence[Placed]) -> Iterator[str]:
+    """Places of queries of a single bucket whose panel does not ask the one before, too."""
+    backs: defaultdict[str, dict[int, str]] = defaultdict(dict)
+    for placed in asked:
+        if re.search(r" = floor\(", placed.query.text):
+            panel = placed.where.rpartition(" / ")[0]
+            backs[panel][placed.query.back] = placed.where
+    for places in backs.values():
+        if not places.keys() >= {0, 1}:
+            yield from places.values()
 
 
 def _unknown_columns(select: Select, table: Table) -> Iterator[str]:
@@ -164,8 +189,9 @@ def refresh_is_cheap(asked: Asked) -> Iterator[str]:
     rows = volume.rows(asked.select, asked.table, window(asked))
     if partitions > MAX_PARTITIONS:
         yield f"{partitions} partitions a refresh are more than {MAX_PARTITIONS}"
-    if rows > MAX_ROWS:
-        yield f"{rows:,} rows a refresh are more than {MAX_ROWS:,}"
+    limit = MAX_OPTIONS if asked.query.role == "variable" else MAX_ROWS
+    if rows > limit:
+        yield f"{rows:,} rows a refresh are more than {limit:,}"
 
 
 def _limited(select: Select) -> bool:

@@ -77,6 +77,14 @@ STATISTICS = Query(
     series="statistics",
     shape="table",
 )
+CHANGES = Query(
+    cql(
+        "SELECT venue AS statistics, symbol, CAST(price_change_percent AS double) AS change,",
+        "CAST(quote_volume AS double) AS turnover FROM ticker_24h WHERE venue = ${venue:sqlstring}",
+    ),
+    series="statistics",
+    shape="table",
+)
 INSTRUMENTS = Query(
     cql(
         "SELECT venue AS listing, symbol, quote_asset, status",
@@ -186,7 +194,7 @@ def _heat(board: Board) -> None:
         "The 24 h change of the sixty most traded pairs of the quote asset, the largest first. Of "
         "now, whatever the dashboard's range: of the whole market only the newest statistics are "
         "kept.",
-        STATISTICS,
+        CHANGES,
         INSTRUMENTS,
         size=(20, 8),
     )

@@ -14,7 +14,7 @@ ignores it for absolute ranges.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -41,9 +41,22 @@ class Query:
     nulls: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True)
+class Placed:
+    """A query and where it stands: dashboard / panel / letter."""
+
+    where: str
+    query: Query
+
+
 def cql(*parts: str) -> str:
     """One line of CQL from its parts."""
     return " ".join(" ".join(part.split()) for part in parts)
+
+
+def texts(values: Iterable[str]) -> str:
+    """Values as CQL texts, for IN; names of ours, without quotes in them."""
+    return ", ".join(f"'{value}'" for value in values)
 
 
 def buckets(column: str, *widths: str, count: int = 2, now: str = "(timestamp)$__timeTo") -> str:

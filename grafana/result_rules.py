@@ -83,7 +83,18 @@ def missing_values_are_told(asked: Asked) -> Iterator[str]:
             yield f"{name} may be missing and would show as 0: take it inside max() or avg()"
 
 
+def groups_are_whole(asked: Asked) -> Iterator[str]:
+    """Of a column outside of aggregates Cassandra takes the group's first value without a word."""
+    grouped = asked.select.group_by
+    keys = {each.name for each in grouped if isinstance(each, Column)}
+    for selected in asked.select.columns if grouped else ():
+        loose = bare_columns_of(selected.value) - keys
+        if loose and selected.value not in grouped:
+            yield f"{selected.name} is that of a group's first row: take max() or avg()"
+
+
 RESULT_RULES = (
+    groups_are_whole,
     types_are_shown,
     columns_have_names,
     first_column_is_the_series,

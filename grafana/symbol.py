@@ -31,16 +31,24 @@ PRICE = Query(
     series="symbol",
     days=1,
 )
-SPREAD = Query(
-    cql(
-        "SELECT symbol, observed_at, CAST(spread AS double) AS spread,",
-        "CAST(spread AS double) / CAST(best_ask AS double) * 10000 AS basis_points,",
-        f"CAST(imbalance AS double) AS imbalance FROM depth_by_hour {OF_THE_SYMBOL}",
-        f"AND {buckets('hour', '1h', count=7)} AND {within_range('observed_at')}",
-    ),
-    series="symbol",
-    days=0.25,
+
+
+def _of_books(*columns: str) -> Query:
+    return Query(
+        cql(
+            f"SELECT symbol, observed_at, {', '.join(columns)} FROM depth_by_hour {OF_THE_SYMBOL}",
+            f"AND {buckets('hour', '1h', count=7)} AND {within_range('observed_at')}",
+        ),
+        series="symbol",
+        days=0.25,
+    )
+
+
+SPREAD = _of_books(
+    "CAST(spread AS double) AS spread",
+    "CAST(spread AS double) / CAST(best_ask AS double) * 10000 AS basis_points",
 )
+IMBALANCE = _of_books("CAST(imbalance AS double) AS imbalance")
 LARGE_TRADES = Query(
     cql(
         "SELECT venue, traded_at, symbol, is_buyer_maker AS side, CAST(price AS double) AS price,",
@@ -185,16 +193,14 @@ def _lines(board: Board) -> None:
     spread = looks.lines(looks.PRICE, looks.PRICE_DECIMALS)
     right = [Setting("unit", "suffix:bp"), Setting("custom.axisPlacement", "right")]
     spread.override_by_name("basis_points", looks.named("of the best ask", *right))
-    spread.with_transformation(then.columns(without=["imbalance"]))
     about = "Of the range's last six hours at least."
     board.panel(spread, "Spread", f"Best ask less best bid. {about}", SPREAD, size=(8, 9))
     imbalance = looks.lines("percentunit", 0).min(-1).max(1)
-    imbalance.with_transformation(then.columns(without=["spread", "basis_points"]))
     board.panel(
         imbalance,
         "Imbalance",
         f"(bids − asks) / (bids + asks) of the stored levels' quantities; 100 %: no asks. {about}",
-        SPREAD,
+        IMBALANCE,
         size=(8, 9),
     )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from grafana.board import Board
 from grafana.looks import AMBER, BLUE, RED
-from grafana.query import Query, buckets, cql, within_range
+from grafana.query import Query, buckets, cql, texts, within_range
 
 VENUES = ("binance", "simulator")
 QUOTES = ("USDT", "USDC", "FDUSD", "BTC", "ETH", "BNB", "EUR", "TRY", "BRL", "JPY")
@@ -32,13 +32,9 @@ NOW = "currentTimestamp()"
 OF_THE_PIPELINE = "tidemark"  # the venue of what the pipeline says about itself
 
 
-def _any_of(values: tuple[str, ...] | list[str]) -> str:
-    return ", ".join(f"'{value}'" for value in values)
-
-
 VENUE = Query(
     cql(
-        f"SELECT venue FROM instruments WHERE venue IN ({_any_of(VENUES)})",
+        f"SELECT venue FROM instruments WHERE venue IN ({texts(VENUES)})",
         "PER PARTITION LIMIT 1",
     ),
     series="venue",
@@ -48,7 +44,7 @@ VENUE = Query(
 QUOTE = Query(
     cql(
         "SELECT quote_asset FROM movers_24h WHERE venue = ${venue:sqlstring}",
-        f"AND quote_asset IN ({_any_of(QUOTES)}) AND ranking = 'volume'",
+        f"AND quote_asset IN ({texts(QUOTES)}) AND ranking = 'volume'",
         f"AND {buckets('day', '1d', now=NOW)} PER PARTITION LIMIT 1",
     ),
     series="quote_asset",
@@ -70,7 +66,7 @@ WATCHED = Query(
 INTERVAL = Query(
     cql(
         "SELECT interval FROM klines WHERE venue = ${venue:sqlstring}",
-        f"AND symbol = ${{symbol:sqlstring}} AND interval IN ({_any_of(INTERVALS)})",
+        f"AND symbol = ${{symbol:sqlstring}} AND interval IN ({texts(INTERVALS)})",
         f"AND {buckets('bucket', '1mo', '1y', '10y', now=NOW)} PER PARTITION LIMIT 1",
     ),
     series="interval",

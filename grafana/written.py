@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 
 from grafana import alerting, market, pipeline, provisioning, symbol
-from grafana.board import Board, Placed
+from grafana.board import Board
+from grafana.query import Placed
 from runtime.settings import PROJECT_ROOT
 
 FOLDER = PROJECT_ROOT / "grafana"
