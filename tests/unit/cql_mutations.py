@@ -52,7 +52,7 @@ def _relation(relation: Relation) -> str:
     return f"{relation.column} {relation.operator} {in_brackets}"
 
 
-def _value(value: Expression) -> str:
+def _value(value: Expression) -> str:  # noqa: PLR0911 - one a kind
     match value:
         case Column(name):
             return name

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from grafana import cql, linter, schema, written
-from grafana.query import Placed, Query, buckets
+from grafana.query import Placed, Query, Role, buckets
 from tests.unit.cql_mutations import mutations, text
 
 TABLES = schema.read()
@@ -93,14 +93,10 @@ def test_the_newest_bucket_alone_is_refused(placed: Placed) -> None:
     assert {where.rpartition(" / ")[0] for where in wrong} == {panel}
 
 
-def asked(where: str, selected: str = "venue, at, id", **more: str) -> Query:
+def asked(where: str, selected: str = "venue, at, id", role: Role = "panel") -> Query:
     """A query of events, for rules that no panel comes near to."""
-    role = "alert" if "role" in more else "panel"
-    return Query(
-        f"SELECT {selected} FROM events_by_day WHERE venue = 'v' AND {buckets('day', '1d')} {where}",
-        series="venue",
-        role=role,
-    )
+    text = f"SELECT {selected} FROM events_by_day WHERE venue = 'v' AND {buckets('day', '1d')}"
+    return Query(f"{text} {where}", series="venue", role=role)
 
 
 def test_an_alert_is_told_apart() -> None:
@@ -111,9 +107,8 @@ def test_an_alert_is_told_apart() -> None:
     assert any("oldest" in each for each in newest_first)
     words = linter.lint(asked(end, "venue, at, kind", role="alert"), TABLES).violations
     assert any("value" in each for each in words)
-    with_variable = replace(
-        asked(end, role="alert"), text=asked(end).text.replace("'v'", "${v:sqlstring}")
-    )
+    alert = asked(end, role="alert")
+    with_variable = replace(alert, text=alert.text.replace("'v'", "${v:sqlstring}"))
     assert any("no variable" in each for each in linter.lint(with_variable, TABLES).violations)
 
 
