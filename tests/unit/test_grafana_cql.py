@@ -29,7 +29,8 @@ def test_every_part_of_a_statement_is_understood() -> None:
     """Columns, conditions, groups, order and limits, each where it belongs."""
     parsed = cql.parse(
         "select (text)'it''s' as id, Price, max(a - b * 2) AS \"Most\" FROM t "
-        "WHERE v = ${v:sqlstring} AND d IN (floor((timestamp)$__timeTo - 1d, 1d)) AND at >= 5 GROUP BY v, floor(at, 5m) "
+        "WHERE v = ${v:sqlstring} AND d IN (floor((timestamp)$__timeTo - 1d, 1d)) "
+        "AND at >= 5 GROUP BY v, floor(at, 5m) "
         "ORDER BY at DESC PER PARTITION LIMIT 3 LIMIT 4 ALLOW FILTERING"
     )
     end = Cast("timestamp", Macro("timeTo"), hint=True)
