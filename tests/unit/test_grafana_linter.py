@@ -6,7 +6,9 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+from click.testing import CliRunner
 
+from cli.dashboards import dashboards
 from grafana import cql, linter, schema, written
 from grafana.query import Placed, Query, Role, buckets
 from tests.unit.cql_mutations import mutations, text
@@ -132,3 +134,22 @@ def test_cost_is_estimated_from_what_is_read_not_from_what_comes_back() -> None:
     assert any("86,400" in each for each in report.violations)
     limited = linter.lint(asked("AND at <= $__timeTo PER PARTITION LIMIT 7"), TABLES)
     assert (limited.partitions, limited.rows) == (2, 14)
+
+
+def test_the_command_prints_what_a_refresh_touches() -> None:
+    """A line a query; done without a mistake."""
+    result = CliRunner().invoke(dashboards, ["lint"])
+    assert result.exit_code == 0
+    lines = result.output.splitlines()
+    assert len(lines) == len(PLACED) + 2
+    assert any(line.split()[:2] == ["17", "17"] and "Verified" in line for line in lines)
+
+
+def test_the_command_fails_on_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It names the place and what to write instead."""
+    wrong = replace(PLACED[0], query=replace(PLACED[0].query, text="SELECT price FROM klines"))
+    monkeypatch.setattr(written, "queries", lambda: (wrong, *PLACED[1:]))
+    result = CliRunner().invoke(dashboards, ["lint"])
+    assert result.exit_code == 1
+    assert wrong.where in result.output
+    assert "klines has no column price" in result.output

@@ -27,6 +27,7 @@ OWNERS = {
     "alembic": ("migrations/", "cli/migrate.py"),
     "psycopg2": ("ingest/session.py", "ingest/store.py", "cdc/source.py", "watch/store.py"),
     "aiohttp": ("simulator/",),
+    "grafana_foundation_sdk": ("grafana/",),
     "websockets": ("ingest/binance/stream.py", "ingest/coincap/wire.py"),
     "supervisor": ("stack/",),
 }
