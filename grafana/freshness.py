@@ -25,7 +25,9 @@ def heartbeat_age(board: Board) -> None:
     """One number a source; red, or without a value, once the data stands still."""
     board.panel(
         # the least: just after midnight there is a row of each day
-        number("ms", *AGES, fields="/^age_ms$/", calc="min").no_value("older than 5 minutes"),
+        number("ms", *AGES, calc="min")
+        .display_name("${__series.name}")
+        .no_value("older than 5 minutes"),
         "Age of the data",
         "How long before the end of the range the newest row that is visible in Cassandra was "
         "written: ingest's own, and Debezium's, which comes also while ingest is down.",

@@ -105,7 +105,7 @@ LARGE_TRADES = Query(
 )
 
 OF_THE_QUOTE = (
-    transformations.join("symbol"),
+    transformations.merge(),
     transformations.keep("quote_asset", "equal", "${quote}"),
     transformations.keep("status", "equal", "TRADING"),
     transformations.sort("turnover", descending=True),
@@ -158,10 +158,10 @@ def _ranking(board: Board, ranking: str, title: str) -> None:
 
 
 def _sparklines(board: Board, ranking: str, title: str) -> None:
-    panel = looks.number(looks.PERCENT, *looks.SIGN, fields="/^change$/").decimals(2)
+    panel = looks.number(looks.PERCENT, *looks.SIGN).decimals(2)
     panel.graph_mode(common.BigValueGraphMode.AREA)
     panel.text_mode(common.BigValueTextMode.VALUE_AND_NAME)
-    panel.display_name("${__frame.name}").no_value(looks.EMPTY)
+    panel.display_name("${__series.name}").no_value(looks.EMPTY)
     panel.with_transformation(transformations.sort("snapshot_at"))
     board.panel(
         panel,

@@ -8,7 +8,12 @@ from grafana_foundation_sdk.models.dashboard import DataTransformerConfig, Match
 
 
 def merge() -> DataTransformerConfig:
-    """The rows of all queries as one table."""
+    """The rows of all queries as one table.
+
+    Rows that agree in every column that all queries have become one: two pages of a tape are put
+    one below the other, tables that share nothing but `symbol` side by side. Grafana's own join
+    compares each row with each other one, and adds the frame's name to each column's.
+    """
     return DataTransformerConfig("merge", options={})
 
 
@@ -22,11 +27,6 @@ def sort(field: str, *, descending: bool = False) -> DataTransformerConfig:
 def limit(rows: int) -> DataTransformerConfig:
     """The first rows."""
     return DataTransformerConfig("limit", options={"limitField": rows})
-
-
-def join(field: str) -> DataTransformerConfig:
-    """The rows of all queries beside each other where they agree in a column."""
-    return DataTransformerConfig("joinByField", options={"byField": field, "mode": "inner"})
 
 
 def keep(field: str, matcher: str, value: object, *, of: str = "") -> DataTransformerConfig:
@@ -70,6 +70,7 @@ def moving_average(field: str, rows: int, alias: str, *, of: str) -> DataTransfo
         filter_val=MatcherConfig("byRefId", of),
         options={
             "mode": "windowFunctions",
+            "timeSeries": False,  # else all queries become one frame first
             "window": {
                 "field": field,
                 "reducer": "mean",

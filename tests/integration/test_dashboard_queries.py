@@ -44,7 +44,7 @@ PLACED = [
 
 @pytest.fixture(scope="module")
 def market(replica: Replica) -> Iterator[Replica]:
-    """A market in both stores, equal by verification; a dead letter; heartbeats of ingest."""
+    """A market in both stores, equal by verification; connector and sink go on."""
     for table in BY_DAY:
         for back in range(-1, OLDEST_DAYS + 1):
             day = END.date() - timedelta(days=back)
@@ -54,8 +54,6 @@ def market(replica: Replica) -> Iterator[Replica]:
     applied = replica.tidemark("connector", "apply")
     assert applied.returncode == 0, applied.stderr
     with replica.sink():
-        for _ in range(5):
-            replica.sql("INSERT INTO heartbeat (source) VALUES ('ingest')")
         verified = replica.tidemark("verify")
         assert verified.returncode == 0, verified.stdout + verified.stderr
         yield replica
@@ -161,7 +159,7 @@ def test_an_injected_quote_finds_nothing(market: Replica) -> None:
 
 
 def test_heartbeats_tell_age_and_stages(market: Replica) -> None:
-    """Ingest's and Debezium's; stages are not negative and add up to the whole way."""
+    """Ingest's and Debezium's; no stage is negative, and together they are a way."""
 
     def answer(query: Query) -> list[dict[str, Any]]:
         now = datetime.now(UTC)
@@ -171,15 +169,14 @@ def test_heartbeats_tell_age_and_stages(market: Replica) -> None:
     def both() -> bool:
         return {row["source"] for row in answer(HEARTBEAT_AGE)} == {"ingest", "debezium"}
 
+    market.sql("INSERT INTO heartbeat (source) VALUES ('ingest')")
     wait_until(both)
     assert all(0 <= row["age_ms"] < 300_000 for row in answer(HEARTBEAT_AGE))
     for query in (WATERFALL_NOW, WATERFALL):
-        rows = answer(query)
-        assert rows
-        for row in rows:
-            stages = [row[name] for name in ("ingest", "debezium", "kafka", "fetch", "cassandra")]
-            assert all(stage > -2_000 for stage in stages), "µs; Kafka's clock has ms"
-            assert 0 < sum(stages) < 600_000_000
+        newest = answer(query)[-1]  # older ones may be of the snapshot, which knows no stages
+        stages = [newest[name] for name in ("ingest", "debezium", "kafka", "fetch", "cassandra")]
+        assert all(stage > -2_000 for stage in stages), "µs; Kafka's clock has ms"
+        assert 0 < sum(stages) < 600_000_000
 
 
 def test_proofs_and_dead_letters_are_shown(market: Replica) -> None:

@@ -15,7 +15,7 @@ import yaml
 import cdc.sink.metrics  # noqa: F401 - its import registers the metrics, as those below do
 import ingest.metrics  # noqa: F401 - see above
 import watch.gauges  # noqa: F401 - see above
-from grafana import alerting, looks, written
+from grafana import alerting, cql, looks, written
 from grafana.board import TAG
 from grafana.metrics import CHARTS, RAISED
 from grafana.targets import CASSANDRA, PROMETHEUS
@@ -199,6 +199,20 @@ def _fields(options: dict[str, Any]) -> Iterator[str]:
     yield from options.get("excludeByName", {})
     if "window" in options:
         yield options["window"]["field"]
+
+
+@every_panel
+def test_tables_are_merged_by_their_symbol_alone(panel: dict[str, Any]) -> None:
+    """Merged side by side are tables that share one column; one below the other, that share all."""
+    steps = [step["id"] for step in panel.get("transformations", [])]
+    if "merge" not in steps:
+        return
+    selected = [
+        {each.name for each in cql.parse(target["target"]).columns} for target in panel["targets"]
+    ]
+    shared = set.intersection(*selected)
+    assert shared == {"symbol"} or all(columns == shared for columns in selected)
+    assert all(one & other == shared for one in selected for other in selected if one is not other)
 
 
 def test_metrics_exist() -> None:
