@@ -53,7 +53,7 @@ HAMMER = _candles(
     f"({_HIGH} - {_HEAD}) / {_LENGTH} AS tip",
 )
 
-CONDITIONS = (
+STEPS = (
     then.sort("open_time"),
     then.moving_average("close", 7, "mean of 7", of="A"),
     then.moving_average("close", 25, "mean of 25", of="A"),
@@ -85,7 +85,7 @@ def candlesticks(board: Board) -> None:
     panel.override_by_name("still_open", looks.marks("open candle, close so far", looks.AMBER, 14))
     panel.override_by_name("doji", looks.marks("doji", looks.BLUE))
     panel.override_by_name("hammer", looks.marks("hammer", "#ab47bc"))
-    for each in CONDITIONS:
+    for each in STEPS:
         panel.with_transformation(each)
     board.panel(
         panel,
