@@ -54,7 +54,7 @@ def market(replica: Replica) -> Iterator[Replica]:
     applied = replica.tidemark("connector", "apply")
     assert applied.returncode == 0, applied.stderr
     with replica.sink():
-        verified = replica.tidemark("verify")
+        verified = replica.tidemark("verify", "--full-speed")
         assert verified.returncode == 0, verified.stdout + verified.stderr
         yield replica
 
