@@ -3,7 +3,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 STATE := .tidemark
 BIN := .venv/bin
-SOURCES := cdc cli contracts ingest page runtime simulator stack watch tests migrations
+SOURCES := cdc cli contracts grafana ingest page runtime simulator stack watch tests migrations
 # STACK=local|docker decides how services run (see .env.sample); make exports it to the command
 ifdef STACK
 export TIDEMARK_STACK := $(STACK)
@@ -44,12 +44,13 @@ demo: up  ## run on the simulated exchange and show what arrives
 	@$(BIN)/tidemark status
 
 .PHONY: check
-check: setup  ## lint, format, types, imports, the tree's own rules
+check: setup  ## lint, format, types, imports, the tree's own rules, dashboards' queries
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q tests/unit/test_tidy.py
+	$(BIN)/python -m cli.dashboards lint
 
 .PHONY: test
 test: check  ## check, then unit, model and integration tests on a real stack, with coverage
@@ -83,6 +84,10 @@ bench: setup  ## measure speed and size, write docs/benchmarks.md
 .PHONY: screenshots
 screenshots: setup  ## pictures of the running page into docs/ (needs `make up` and chromium)
 	$(BIN)/python -m tests.screenshots
+
+.PHONY: dashboards
+dashboards: setup  ## write Grafana's dashboards and provisioning from their code
+	@$(BIN)/python -m cli.dashboards write
 
 .PHONY: lock
 lock: setup  ## write requirements and checksums anew from their sources

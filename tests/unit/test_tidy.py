@@ -29,6 +29,7 @@ OWNERS = {
     "aiohttp": ("simulator/",),
     "streamlit": ("page/",),
     "plotly": ("page/",),
+    "grafana_foundation_sdk": ("grafana/",),
     "websockets": ("ingest/binance/stream.py", "ingest/coincap/wire.py"),
     "supervisor": ("stack/",),
 }
