@@ -15,7 +15,8 @@ from tests import browser
 from tests.browser import Browser
 
 DRAWN = (
-    "document.querySelectorAll('.js-plotly-plot .main-svg').length > 0 && "
+    "document.querySelectorAll('.js-plotly-plot').length > 0 && "
+    "[...document.querySelectorAll('.stPlotlyChart')].every(e => e.querySelector('.main-svg')) && "
     "document.querySelectorAll('.tm-panel').length > 1"
 )
 
@@ -32,7 +33,7 @@ def main() -> None:
                 opened.wait_for(DRAWN, 60)
             except AssertionError as error:
                 sys.exit(f"{url} shows no {view}; does `tidemark up` run?\n{error}")
-            opened.wait_for("document.querySelector('[data-stale=true]') === null", 30)
+            opened.wait_for(f"document.querySelector('[data-stale=true]') === null && {DRAWN}", 30)
             path = PROJECT_ROOT / "docs" / f"page-{view}.png"
             opened.picture(path)
             sys.stdout.write(f"{path.relative_to(PROJECT_ROOT)}\n")
