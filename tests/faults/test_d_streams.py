@@ -82,11 +82,13 @@ def test_d05_half_open(rig: Rig, trial: Trial) -> None:
 ROTATES_S, ENDS_S, NOTICE_S = 25, 60, 15
 # ingest with days of some seconds
 SHORT_DAYS = f"""
+import sys
 from functools import partial
 from ingest.binance import stream
 stream.Rules = partial(stream.Rules, rotate_after_s={ROTATES_S}, rotate_jitter_s=0)
 from cli.main import main
-main(["ingest"])
+sys.argv[1:] = ["ingest"]
+main()
 """
 
 
