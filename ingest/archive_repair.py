@@ -40,7 +40,7 @@ class ArchiveRepair:
         self._files = ArchivedTrades(archive, venue)
         self._repair = repair
         self._spare = spare
-        self._spans: dict[tuple[str, int, int], Span | None] = {}
+        self._spans: dict[tuple[str, int, int], Span] = {}
 
     async def refill(self, gap: Gap) -> AsyncGenerator[Refilled, None]:
         """What the files have of a gap; with the last of it, the gap's rows as they are then.
@@ -50,7 +50,8 @@ class ArchiveRepair:
         span = await self._span(gap)
         if span is None or span.end > _midnight_ms():
             return
-        ids, place = _ids(gap), gap.first_missing
+        ids = range(gap.first_missing, gap.last_missing + 1)
+        place = ids.start
         rests: list[range] = []
         found = 0
         try:
@@ -74,12 +75,11 @@ class ArchiveRepair:
         place = gap.symbol, gap.first_missing, gap.last_missing
         if place not in self._spans:
             await self._spare.take(TWO_WEIGHT)
-            ends = [await self._trade(gap.symbol, id_) for id_ in place[1:]]
-            first, last = ends
-            known = None
-            if first is not None and last is not None and first.traded_at <= last.traded_at:
-                known = Span(in_ms(first.traded_at), in_ms(last.traded_at) + 1)
-            self._spans[place] = known
+            first = await self._trade(gap.symbol, gap.first_missing)
+            last = await self._trade(gap.symbol, gap.last_missing)
+            if first is None or last is None or first.traded_at > last.traded_at:
+                return None  # asked again: an exchange that is away now may tell later
+            self._spans[place] = Span(in_ms(first.traded_at), in_ms(last.traded_at) + 1)
         return self._spans[place]
 
     async def _trade(self, symbol: str, trade_id: int) -> Trade | None:
@@ -119,10 +119,6 @@ def filled(gap: Gap, rests: list[range]) -> list[Gap]:
             )
         )
     return rows
-
-
-def _ids(gap: Gap) -> range:
-    return range(gap.first_missing, gap.last_missing + 1)
 
 
 def _midnight_ms() -> int:

@@ -71,24 +71,20 @@ class Asking:
 
     async def trades(self, symbol: str, ids: range) -> Parsed[Trade]:
         """The trades of at most PAGE ids, as far as the exchange has them."""
-
-        def read(body: bytes, _: object) -> Parsed[Trade]:
-            return messages.trades(body, self.venue, symbol, "historicalTrades")
-
-        request = endpoints.historical_trades(symbol, ids.start, len(ids))
-        answer = await self._patiently(lambda: self._client.fetch(request, read))
-        page = [trade for trade in answer.value.rows if trade.trade_id in ids]
-        return Parsed(page, answer.value.rejected)
+        found = await self._historical(symbol, ids.start, len(ids))
+        return Parsed([trade for trade in found.rows if trade.trade_id in ids], found.rejected)
 
     async def next_trade(self, symbol: str, from_id: int) -> Trade | None:
         """The first trade of this id or a later one; None where there is none yet."""
+        found = await self._historical(symbol, from_id, 1)
+        return found.rows[0] if found.rows else None
 
+    async def _historical(self, symbol: str, from_id: int, limit: int) -> Parsed[Trade]:
         def read(body: bytes, _: object) -> Parsed[Trade]:
             return messages.trades(body, self.venue, symbol, "historicalTrades")
 
-        request = endpoints.historical_trades(symbol, from_id, 1)
-        answer = await self._patiently(lambda: self._client.fetch(request, read))
-        return answer.value.rows[0] if answer.value.rows else None
+        request = endpoints.historical_trades(symbol, from_id, limit)
+        return (await self._patiently(lambda: self._client.fetch(request, read))).value
 
     async def first_id(self, symbol: str, at_ms: int) -> int:
         """The id of the first trade at or after a time; of the next one where there is none yet."""
