@@ -4,7 +4,8 @@
 
 `stack` has the four services, which its tests share; `rest` all that needs PostgreSQL at most.
 Most tests wait most of the time, so that on two cores both take little longer than one. Each line
-of pytest is told as it comes, with whose it is. Exit 1 where one fails, or too little is covered.
+of pytest is told as it comes, with whose it is, and what failed is told once more at the end, for
+who sees only the last lines. Exit 1 where one fails, or too little is covered.
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
 from runtime.settings import PROJECT_ROOT
 
 COVERED = PROJECT_ROOT / ".tidemark" / "coverage"
+FAILURES = ("E   ", "FAILED ", "ERROR ")  # how pytest says why and, in its summary, what
+REPEATED = 20  # lines of each half
 FOLDERS = {
     "stack": ("tests/integration",),
     "rest": ("tests/unit", "tests/model", "tests/integration"),
@@ -35,6 +39,7 @@ class Half:
         for old in self.data.parent.glob("data*"):
             old.unlink()
         self.last = ""
+        self.failures: deque[str] = deque(maxlen=REPEATED)
         self._prefix = f"{name:{width}} │ "
         self._process = subprocess.Popen(
             [
@@ -53,6 +58,8 @@ class Half:
     def _tell(self) -> None:
         for line in self._process.stdout or ():
             self.last = line.rstrip() or self.last
+            if line.startswith(FAILURES):
+                self.failures.append(line.rstrip())
             say(self._prefix + line.rstrip())
 
     def wait(self) -> bool:
@@ -83,6 +90,8 @@ def main() -> None:
         sys.exit(130)
     covered = report([half.data for half in halves])
     for half in halves:
+        for failure in half.failures:
+            say(failure)
         say(half.last)
     sys.exit(0 if all(well) and covered else 1)
 

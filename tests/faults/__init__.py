@@ -19,6 +19,7 @@ How to write a row (its words stand in matrix.toml):
 - O3: oracles.duplicates. O6: rig.alarm("slot", …), any of them, in metric and status. Bounds
   (O7) are asserts of the row. `trial.note(…)` tells figures in the table.
 - `trial.not_injectable(reason)`: this machine cannot do it; the row stays, with its reason.
-- Chance comes from `trial.random` only. Results: .tidemark/faults/<commit>.json.
+- Chance comes from `trial.random` only. Results: .tidemark/faults/<commit>.json, and
+  what docs/faults.md shows of them in docs/faults.json.
 - Try: pytest --keep-stack=FOLDER tests/faults --rows=C5 --fresh [--patience=3 on a busy machine]
 """

@@ -21,6 +21,7 @@ from tests.faults.results import (
     code_commit,
     newest,
     now,
+    record,
 )
 from tests.faults.rig import Rig
 from tests.faults.trial import NOT_INJECTABLE_MARK, Trial
@@ -164,4 +165,6 @@ def pytest_terminal_summary(config: pytest.Config) -> None:
     rows = chosen(config.getoption("--rows"))
     table.show(table.lines(results.cases, rows), f"Fault matrix at {results.commit}")
     if config.getoption("--write-matrix"):
-        table.write("matrix", table.markdown(table.lines(newest())))
+        shown = newest()
+        record(shown)
+        table.write("matrix", table.markdown(table.lines(shown)))

@@ -12,7 +12,7 @@ from runtime.settings import PROJECT_ROOT
 from tests.faults import table
 from tests.faults.matrix import ROWS, chosen, row
 from tests.faults.oracles import Monotone
-from tests.faults.results import Case, Results, newest
+from tests.faults.results import Case, Results, newest, record
 from tests.faults.trial import Counts, Trial
 
 EXPECTED = [
@@ -76,16 +76,34 @@ def test_rows_are_chosen_by_id_or_letter() -> None:
 
 def test_results_of_two_runs_are_kept_together(tmp_path: Path) -> None:
     """By commit; the document shows of each row the cases of the commit at which it ran last."""
-    Results("abc", tmp_path).add(CASE)
-    Results("abc", tmp_path).add(replace(CASE, case="test_a01_y", status="failed"))
-    again = Results("abc", tmp_path)
+    nothing = tmp_path / "record"
+    Results("abc", tmp_path, nothing).add(CASE)
+    Results("abc", tmp_path, nothing).add(replace(CASE, case="test_a01_y", status="failed"))
+    again = Results("abc", tmp_path, nothing)
     assert again.passed("test_a01_x")
     assert not again.passed("test_a01_y")
     later = replace(CASE, commit="def", status="failed", at="2026-11-21T02:00:00+00:00")
-    Results("def", tmp_path).add(later)
-    shown = newest(tmp_path)
+    Results("def", tmp_path, nothing).add(later)
+    shown = newest(tmp_path, nothing)
     assert list(shown) == ["test_a01_x"]
     assert shown["test_a01_x"].commit == "def"
+
+
+def test_a_matrix_goes_on_in_another_clone(tmp_path: Path) -> None:
+    """What has passed there stands in the record, as far as it ran on the same commit."""
+    written = tmp_path / "faults.json"
+    record({"test_a01_x": CASE, "test_a01_y": replace(CASE, case="test_a01_y")}, written)
+    here = tmp_path / "here"
+    assert Results("abc", here, written).passed("test_a01_x")
+    assert not Results("def", here, written).passed("test_a01_x")
+    again = replace(CASE, status="failed", at="2026-11-21T02:00:00+00:00")
+    Results("abc", here, written).add(again)
+    assert not Results("abc", here, written).passed("test_a01_x")
+    shown = newest(here, written)
+    assert {name: case.status for name, case in shown.items()} == {
+        "test_a01_x": "failed",
+        "test_a01_y": "passed",
+    }
 
 
 def test_every_row_stands_in_the_document_also_without_a_result() -> None:
