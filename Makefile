@@ -10,7 +10,7 @@ export TIDEMARK_STACK := $(STACK)
 endif
 
 # tests and benchmarks run local services, whatever STACK says, and so need Java and Maven
-test test-faults soak soak-exchange bench: export TIDEMARK_STACK := local
+test coverage test-faults soak soak-exchange bench: export TIDEMARK_STACK := local
 
 .PHONY: help
 help:  ## explain the targets
@@ -53,9 +53,14 @@ check: setup  ## lint, format, types, imports, the tree's own rules, dashboards'
 	$(BIN)/python -m cli.dashboards lint
 
 .PHONY: test
-test: check  ## check, then unit, model and integration tests on a real stack, with coverage
+test: check  ## check, then unit, model and integration tests on a real stack
 	@sh stack/prerequisites.sh
 	$(BIN)/python -m tests.halves
+
+.PHONY: coverage
+coverage: setup  ## the same tests, and how much of the code they run (at least 80 %)
+	@sh stack/prerequisites.sh
+	$(BIN)/python -m tests.halves --coverage
 
 .PHONY: test-model
 test-model: setup  ## 100,000 histories against a model of both databases (SEED=, HISTORIES=)

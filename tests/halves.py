@@ -1,16 +1,19 @@
-"""`make test`: unit, model and integration tests in two processes side by side, with coverage.
+"""`make test`: unit, model and integration tests in two processes side by side.
 
-    python -m tests.halves
+    python -m tests.halves [--coverage]
 
 `stack` has the four services, which its tests share; `rest` all that needs PostgreSQL at most.
 Most tests wait most of the time, so that on two cores both take little longer than one. Each line
 of pytest is told as it comes, with whose it is, and what failed is told once more at the end, for
-who sees only the last lines. Exit 1 where one fails, or too little is covered.
+who sees only the last lines. Exit 1 where one fails, or too little is covered; that is measured
+only when asked for, as it takes the tests and the processes that they start half as much CPU again.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,18 +36,16 @@ FOLDERS = {
 class Half:
     """One of the two processes."""
 
-    def __init__(self, name: str, folders: Sequence[str], width: int) -> None:
+    def __init__(self, name: str, folders: Sequence[str], width: int, *, measured: bool) -> None:
         self.data = COVERED / name / "data"
         self.data.parent.mkdir(parents=True, exist_ok=True)
-        for old in self.data.parent.glob("data*"):
-            old.unlink()
         self.last = ""
         self.failures: deque[str] = deque(maxlen=REPEATED)
         self._prefix = f"{name:{width}} │ "
         self._process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "pytest", f"--half={name}", *folders),
-                *("--cov", "--cov-report=", "--cov-fail-under=0", "--color=no"),
+                *(sys.executable, "-m", "pytest", f"--half={name}", *folders, "--color=no"),
+                *(("--cov", "--cov-report=", "--cov-fail-under=0") if measured else ()),
             ],
             cwd=PROJECT_ROOT,
             env=os.environ | {"COVERAGE_FILE": str(self.data), "PYTHONUNBUFFERED": "1"},
@@ -78,8 +79,13 @@ def say(line: str) -> None:
 
 
 def main() -> None:
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("--coverage", action="store_true", help="measure what is covered")
+    measured = asked.parse_args().coverage
+    if measured:
+        shutil.rmtree(COVERED, ignore_errors=True)
     width = max(map(len, FOLDERS))
-    halves = [Half(name, folders, width) for name, folders in FOLDERS.items()]
+    halves = [Half(name, each, width, measured=measured) for name, each in FOLDERS.items()]
     try:
         well = [half.wait() for half in halves]
     except KeyboardInterrupt:
@@ -88,7 +94,7 @@ def main() -> None:
         for half in halves:
             half.wait()
         sys.exit(130)
-    covered = report([half.data for half in halves])
+    covered = not measured or report([half.data for half in halves])
     for half in halves:
         for failure in half.failures:
             say(failure)
