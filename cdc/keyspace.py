@@ -55,6 +55,14 @@ def connect(settings: CdcSettings, role: str) -> Session:
     return _open(settings, role, settings.secret(role), settings.cassandra_keyspace)
 
 
+def another(first: Session, settings: CdcSettings, role: str) -> Session:
+    """Return one more session of the same cluster, to be set otherwise; it ends with the first.
+
+    Errors as of `connect`.
+    """
+    return _enter(first.cluster, settings, role, settings.cassandra_keyspace)
+
+
 @contextmanager
 def session(settings: CdcSettings, role: str) -> Iterator[Session]:
     """A session of a role in the keyspace, for the length of a block."""
@@ -120,11 +128,16 @@ def migrate(settings: CdcSettings) -> list[str]:
 
 
 def check_migrated(session: Session) -> None:
-    """SchemaMismatch unless exactly the files of this checkout are applied."""
+    """SchemaMismatch unless exactly the files of this checkout are applied; Unreachable."""
     try:
         missing = pending(read_scripts(SCRIPTS), _applied(session))
     except InvalidRequest as error:
         raise SchemaMismatch("Cassandra has no schema yet; run `tidemark migrate`") from error
+    except DRIVER_FAILURES as error:
+        raise Unreachable(
+            f"Cassandra does not tell its schema ({type(error).__name__}); "
+            "`tidemark status` shows the services"
+        ) from error
     if missing:
         raise SchemaMismatch(f"{missing[0].name} is not applied; run `tidemark migrate`")
 
@@ -156,11 +169,18 @@ def _open(settings: CdcSettings, role: str, password: str, keyspace: str | None)
         application_name=role,
     )
     try:
+        return _enter(cluster, settings, role, keyspace)
+    except Exception:
+        cluster.shutdown()
+        raise
+
+
+def _enter(cluster: Cluster, settings: CdcSettings, role: str, keyspace: str | None) -> Session:
+    try:
         opened = cluster.connect()
         if keyspace is not None:  # on its own, so that a keyspace that is not there is said so
             opened.set_keyspace(keyspace)
     except Exception as error:
-        cluster.shutdown()
         raise _in_our_words(error, settings, role, keyspace) from error
     return opened
 

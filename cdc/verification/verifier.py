@@ -146,8 +146,7 @@ def open_stores(settings: CdcSettings, stack: ExitStack) -> Stores:
     session = keyspace.connect(settings, Role.READER)
     stack.callback(session.cluster.shutdown)
     keyspace.check_migrated(session)
-    pages = session.cluster.connect()
-    pages.set_keyspace(settings.cassandra_keyspace)
+    pages = keyspace.another(session, settings, Role.READER)
     pages.client_protocol_handler = PageHandler
     connect = stack.enter_context(ConnectClient(settings))
     topics = stack.enter_context(Topics(settings))
