@@ -196,9 +196,8 @@ def test_engine_compose_and_debootstrap_are_installed(machine: Machine) -> None:
     """By the names that this release has for them."""
     machine.knows("docker-cli", "docker-compose", "debian-archive-keyring", version="1")
     assert machine.run(CONTAINERS).returncode == 0
-    assert machine.asked().rstrip().endswith(
-        " docker.io docker-cli docker-compose debootstrap debian-archive-keyring"
-    )
+    packages = " docker.io docker-cli docker-compose debootstrap debian-archive-keyring"
+    assert machine.asked().rstrip().endswith(packages)
 
 
 def test_engine_without_rights_is_told_and_not_installed(machine: Machine) -> None:
