@@ -3,14 +3,14 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 STATE := .tidemark
 BIN := .venv/bin
-SOURCES := cdc cli contracts grafana ingest page runtime simulator stack watch tests migrations
+SOURCES := cdc cli contracts docker grafana ingest page runtime simulator stack watch tests migrations
 # STACK=local|docker decides how services run (see .env.sample); make exports it to the command
 ifdef STACK
 export TIDEMARK_STACK := $(STACK)
 endif
 
 # tests and benchmarks run local services, whatever STACK says, and so need Java and Maven
-test coverage test-faults soak soak-exchange bench: export TIDEMARK_STACK := local
+test coverage test-docker test-faults soak soak-exchange bench: export TIDEMARK_STACK := local
 
 .PHONY: help
 help:  ## explain the targets
@@ -65,6 +65,12 @@ coverage: setup  ## the same tests, and how much of the code they run (at least 
 .PHONY: test-model
 test-model: setup  ## 100,000 histories against a model of both databases (SEED=, HISTORIES=)
 	$(BIN)/python -m tests.model
+
+.PHONY: test-docker
+test-docker: setup  ## the containers on a Docker engine; IMAGES=official or stand-ins, else what can be had
+	@sh stack/prerequisites.sh
+	@sh tests/containers/prerequisites.sh
+	$(BIN)/pytest -v --capture=no tests/containers --images=$(or $(IMAGES),auto)
 
 .PHONY: test-faults
 test-faults: setup  ## the fault matrix; ROWS=A1,C4 SEED=7 FRESH=1 (else rows that passed are kept)

@@ -17,5 +17,6 @@ cdc_raw_directory: /var/lib/cassandra/cdc_raw
 YAML
 exec sh /etc/tidemark/commitlog.sh /var/lib/cassandra/commitlog \
     cassandra -f -Dcassandra.config=file:///tmp/cassandra.yaml \
+    -Dlogback.configurationFile=/etc/tidemark/logback.xml \
     -Dcassandra.superuser_setup_delay_ms=0 -Dcassandra.skip_wait_for_gossip_to_settle=0 \
     -Dcassandra.ring_delay_ms=0

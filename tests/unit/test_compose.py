@@ -27,7 +27,25 @@ SETTINGS: tuple[type[Settings], ...] = (
     StackSettings,
     PageSettings,
 )
-EXACT_TAG = re.compile(r"^[a-z0-9./-]+:\d+\.\d+(\.\d+)?(\.Final)?(-[a-z]+)?$")
+EXACT_TAG = re.compile(r"^[a-z0-9./-]+:v?\d+\.\d+(\.\d+)?(\.Final)?(-[a-z]+)?$")
+GRAFANA = "TIDEMARK_GRAFANA_"  # what its provisioning takes, which is no setting of ours
+PORTS_OF_COMPOSE = {
+    *("KAFKA_PORT", "CONNECT_PORT", "SIMULATOR_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT"),
+}
+# settings that a process in a container does not take from who starts it: addresses and paths are
+# the containers' own, and what is left concerns services that are configured otherwise
+NOT_PASSED_ON = {
+    *("state_dir", "secrets_dir", "artifacts_dir", "stack", "ready_timeout_s"),
+    *("postgres_host", "postgres_port", "postgres_database", "postgres_os_user"),
+    *("postgres_shared_buffers_mb", "postgres_max_slot_wal_keep_mb"),
+    *("kafka_bootstrap", "kafka_controller_port", "kafka_heap_mb", "kafka_retention_hours"),
+    *("connect_url", "connect_heap_mb", "connect_exactly_once", "connect_postgres_host"),
+    *("connect_postgres_port", "connect_secrets_dir"),
+    *("cassandra_hosts", "cassandra_port", "cassandra_storage_port", "cassandra_heap_mb"),
+    *("simulator_url", "simulator_faults", "coincap_assets_file", "watch_webhook_file"),
+    *("page_port", "page_address"),
+    *("ingest_metrics_port", "sink_metrics_port", "watch_metrics_port", "simulator_metrics_port"),
+}
 SECRET_WORDS = ("PASSWORD", "SECRET", "TOKEN", "API_KEY")
 
 every_service = pytest.mark.parametrize("name", sorted(SERVICES))
@@ -68,7 +86,7 @@ def test_containers_hold_as_little_power_as_they_need(name: str) -> None:
 def test_our_image_runs_as_nobody_in_particular() -> None:
     """The Dockerfile ends as a user without rights, from an exact base."""
     dockerfile = (PROJECT_ROOT / "docker" / "Dockerfile").read_text()
-    base = re.search(r"(?m)^FROM (\S+)$", dockerfile)
+    base = re.search(r"(?m)^ARG BASE=(\S+)\nFROM \$\{BASE\}$", dockerfile)
     user = re.findall(r"(?m)^USER (\S+)$", dockerfile)
     assert base is not None
     assert re.fullmatch(r"python:3\.11\.\d+-slim-bookworm", base[1])
@@ -100,7 +118,8 @@ def test_no_secret_stands_in_an_environment(name: str) -> None:
     """Passwords come as files; a variable may only name the file."""
     for variable, value in SERVICES[name].get("environment", {}).items():
         if any(word in variable for word in SECRET_WORDS):
-            assert str(value).startswith("/run/secrets")
+            path = str(value).removeprefix("$$__file{")
+            assert path.startswith(("/run/secrets", "/var/lib/grafana/"))
 
 
 @every_service
@@ -108,14 +127,74 @@ def test_variables_of_ours_are_settings_that_exist(name: str) -> None:
     """A misspelt variable would silently change nothing."""
     known = {f"{ENV_PREFIX}{field.upper()}" for each in SETTINGS for field in each.model_fields}
     named = {v for v in SERVICES[name].get("environment", {}) if v.startswith(ENV_PREFIX)}
-    assert named <= known
+    assert {v for v in named if not v.startswith(GRAFANA)} <= known | {"TIDEMARK_LOG_LEVEL"}
 
 
 def test_variables_of_the_caller_are_settings_that_exist() -> None:
     """So are those that compose takes from the caller."""
     known = {f"{ENV_PREFIX}{field.upper()}" for each in SETTINGS for field in each.model_fields}
     text = (PROJECT_ROOT / "docker-compose.yml").read_text()
-    assert set(re.findall(r"\$\{(TIDEMARK_\w+)", text)) <= known
+    assert set(re.findall(r"(?<!\$)\$\{(\w+)", text)) <= known | PORTS_OF_COMPOSE
+
+
+@pytest.mark.parametrize("name", sorted(OURS - {"loopback"}))
+def test_what_a_person_sets_reaches_the_processes(name: str) -> None:
+    """A setting that were not passed on would silently change nothing."""
+    fields = {field for each in SETTINGS for field in each.model_fields} - NOT_PASSED_ON
+    environment = SERVICES[name]["environment"]
+    passed = {variable for variable, value in environment.items() if value is None}
+    assert passed == {f"{ENV_PREFIX}{field.upper()}" for field in fields} | {"TIDEMARK_LOG_LEVEL"}
+
+
+def test_profiles_are_those_of_the_documents() -> None:
+    """The services always, ours with `core`, who watches them with `monitoring`."""
+    profiles = {name: set(service.get("profiles", ())) for name, service in SERVICES.items()}
+    always = {name for name, named in profiles.items() if not named}
+    assert always == {"postgres", "kafka", "connect", "cassandra"}
+    assert {name for name, named in profiles.items() if "simulator" in named} == {"simulator"}
+    watching = {name for name, named in profiles.items() if "monitoring" in named}
+    assert watching == {"prometheus", "grafana", "loopback"}
+    assert {name for name, named in profiles.items() if "core" in named} == OURS - {"simulator"}
+
+
+def test_prometheus_asks_each_process() -> None:
+    """On the ports that they have unless told otherwise, which they are not."""
+    written = yaml.safe_load((PROJECT_ROOT / "grafana" / "prometheus.yml").read_text())
+    (job,) = written["scrape_configs"]
+    asked = {each["labels"]["process"]: each["targets"] for each in job["static_configs"]}
+    ports = {
+        field.removesuffix("_metrics_port"): known.model_fields[field].default
+        for known in SETTINGS
+        for field in known.model_fields
+        if field.endswith("_metrics_port")
+    }
+    assert asked == {name: [f"127.0.0.1:{port}"] for name, port in ports.items()}
+    forwarded = set(SERVICES["loopback"]["command"])
+    assert {str(port) for port in ports.values()} <= forwarded
+
+
+def test_published_ports_of_the_namespace_are_forwarded() -> None:
+    """docker/loopback.py takes them from the container's address to its loopback."""
+    loopback = SERVICES["loopback"]
+    assert [port.rpartition(":")[2] for port in loopback["ports"]] == loopback["command"]
+
+
+def test_grafana_is_given_all_that_its_provisioning_takes() -> None:
+    """The webhook is named by docker/grafana.sh, as it may not be there."""
+    written = "".join(
+        path.read_text() for path in (PROJECT_ROOT / "grafana" / "provisioning").rglob("*.yaml")
+    )
+    taken = set(re.findall(r"(?m)^[^#\n]*\$\{(\w+)\}", written))
+    given = set(SERVICES["grafana"]["environment"])
+    assert taken - given == {"TIDEMARK_GRAFANA_WEBHOOK"}
+    assert "TIDEMARK_GRAFANA_WEBHOOK" in (PROJECT_ROOT / "docker" / "grafana.sh").read_text()
+
+
+def test_clusters_are_made_alike() -> None:
+    """Order and encoding of texts do not depend on how the services run."""
+    made = SERVICES["postgres"]["environment"]["POSTGRES_INITDB_ARGS"].split()
+    local = (PROJECT_ROOT / "stack" / "services" / "postgres.py").read_text()
+    assert [option for option in made if f'"{option}"' not in local] == []
 
 
 @every_service
@@ -131,7 +210,7 @@ def test_mounted_files_are_there_and_read_only(name: str) -> None:
     for volume in SERVICES[name].get("volumes", []):
         source, _, rest = volume.partition(":")
         if source.startswith("."):
-            assert (PROJECT_ROOT / source).is_file()
+            assert (PROJECT_ROOT / source).exists()
             assert rest.endswith(":ro")
         else:
             assert source in COMPOSE["volumes"]

@@ -44,9 +44,11 @@ class Machine:
         known = " | ".join(packages)
         self.has("apt-cache", f'case $2 in {known}) echo "Version: {version}";; *) exit 100;; esac')
 
-    def run(self, **variables: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, script: str = "stack/prerequisites.sh", **variables: str
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [SHELL, "stack/prerequisites.sh"],
+            [SHELL, script],
             cwd=PROJECT_ROOT,
             env={"PATH": str(self.bin), "TIDEMARK_STATE_DIR": "/nonexistent", **variables},
             capture_output=True,
@@ -146,7 +148,7 @@ def test_containers_need_neither_java_nor_maven(machine: Machine) -> None:
     assert machine.asked() == ""
 
 
-@pytest.mark.parametrize("target", ["test", "test-faults", "bench"])
+@pytest.mark.parametrize("target", ["test", "test-docker", "test-faults", "bench"])
 def test_tests_need_java_also_with_containers_chosen(target: str) -> None:
     """The Makefile passes `local` to what looks for Java and Maven."""
     make = shutil.which("make")
@@ -164,3 +166,45 @@ def test_tests_need_java_also_with_containers_chosen(target: str) -> None:
         check=True,
     )
     assert told.stdout.strip() == "stack=local"
+
+
+CONTAINERS = "tests/containers/prerequisites.sh"
+
+
+def test_machine_with_an_engine_needs_nothing(machine: Machine) -> None:
+    """Whether compose is the plugin or the older program."""
+    machine.has("docker", '[ "$1" != compose ]')
+    machine.has("docker-compose", "exit 0")
+    machine.has("debootstrap", "exit 0")
+    assert machine.run(CONTAINERS).returncode == 0
+    (machine.bin / "docker-compose").unlink()
+    machine.has("docker", "exit 0")
+    assert machine.run(CONTAINERS).returncode == 0
+    assert machine.asked() == ""
+
+
+def test_engine_that_does_not_run_is_not_installed_again(machine: Machine) -> None:
+    """The tests start it."""
+    for name in ("dockerd", "docker-compose", "debootstrap"):
+        machine.has(name, "exit 0")
+    machine.has("docker", "exit 1")
+    assert machine.run(CONTAINERS).returncode == 0
+    assert machine.asked() == ""
+
+
+def test_engine_compose_and_debootstrap_are_installed(machine: Machine) -> None:
+    """By the names that this release has for them."""
+    machine.knows("docker-cli", "docker-compose", "debian-archive-keyring", version="1")
+    assert machine.run(CONTAINERS).returncode == 0
+    packages = " docker.io docker-cli docker-compose debootstrap debian-archive-keyring"
+    assert machine.asked().rstrip().endswith(packages)
+
+
+def test_engine_without_rights_is_told_and_not_installed(machine: Machine) -> None:
+    machine.has("id", "echo 1000")
+    machine.has("sudo", "exit 1")
+    refused = machine.run(CONTAINERS)
+    assert refused.returncode == 1
+    assert "sudo apt-get install" in refused.stderr
+    assert " docker.io" in refused.stderr
+    assert machine.asked() == ""
