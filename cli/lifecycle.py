@@ -79,8 +79,8 @@ def down(*, delete_data: bool, yes: bool) -> None:
         _stop_connector()
         launcher.stop(settings, click.echo)
         if docker.choose(settings).name == "docker":
-            every = ["--profile", "processes", "--profile", "simulator"]
-            docker.compose(settings, *every, "down", *(["--volumes"] if delete_data else []))
+            volumes = ["--volumes"] if delete_data else []
+            docker.compose(settings, *docker.profiles(), "down", *volumes)
         if delete_data:
             launcher.delete_data(settings)
     click.echo(f"Stopped after {time.monotonic() - began:.1f} s; no process is left")
@@ -93,7 +93,7 @@ def restart(names: tuple[str, ...]) -> None:
     settings = StackSettings()
     with _in_one_line(), launcher.locked(settings, click.echo):
         if docker.choose(settings).name == "docker":
-            docker.compose(settings, "--profile", "processes", "restart", *names)
+            docker.compose(settings, *docker.profiles(), "restart", *names)
         else:
             launcher.restart_processes(settings, names)
     click.echo(f"{', '.join(names)}: started anew")
@@ -115,6 +115,12 @@ def _stop_connector() -> None:
 def logs(name: str | None, *, follow: bool, lines: int) -> None:
     """Show the last lines of a log, or of all of them."""
     settings = StackSettings()
+    with _in_one_line():
+        if docker.choose(settings).name == "docker":
+            options = [f"--tail={lines}", *(["--follow"] if follow else [])]
+            named = [name] if name else []
+            docker.compose(settings, *docker.profiles(), "logs", *options, *named)
+            return
     paths = [settings.logs / f"{name}.log"] if name else sorted(settings.logs.glob("*.log"))
     existing = [path for path in paths if path.is_file()]
     if not existing:

@@ -102,7 +102,7 @@ class Stages:
         if services_only:
             self._stage("containers", self._containers)
             return
-        profiles = ["processes", *(["simulator"] if planned.venue == "simulator" else [])]
+        profiles = ["core", *(["simulator"] if planned.venue == "simulator" else [])]
         self._stage("containers", lambda: self._containers(*profiles))
         self._stage("first row", self._first_row)
         self._show_page(planned.page_url)
@@ -126,7 +126,7 @@ class Stages:
         make_folders(self._settings)
         make_passwords(self._settings, private=False)
         chosen = [part for profile in profiles for part in ("--profile", profile)]
-        docker.compose(self._settings, *chosen, "up", "--detach")
+        docker.compose(self._settings, *chosen, "up", "--build", "--detach")
         launcher.wait_answers(self._settings)
         return "postgres, kafka, cassandra and connect answer"
 

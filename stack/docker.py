@@ -1,7 +1,7 @@
 """Which way the services run, and the way through docker compose.
 
-`auto` does not look for an engine: the compose file was checked, but never started on one, and what
-runs by default must be what the tests run (decision 0004).
+`auto` does not look for an engine: what runs by default must be what every test runs
+(decision 0004).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from stack.settings import StackSettings
 from stack.topology import settings_environment
 
 _ANSWER_S = 10
+PROFILES = ("core", "simulator", "monitoring")  # of the compose file
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ def choose(settings: StackSettings) -> Way:
     if settings.stack == "local":
         return Way("local", "STACK=local")
     if settings.stack == "auto":
-        return Way("local", "containers only by STACK=docker, as they are not proved on an engine")
+        return Way("local", "containers only by STACK=docker")
     if missing := _what_is_missing():
         raise DockerError(f"STACK=docker, but {missing}; start Docker, or use STACK=local")
     return Way("docker", "STACK=docker")
@@ -67,12 +68,26 @@ def _answers(command: Sequence[str]) -> bool:
     return done.returncode == 0
 
 
+def profiles() -> list[str]:
+    """Options that name every profile: for what is done to all that may run."""
+    return [part for name in PROFILES for part in ("--profile", name)]
+
+
 def compose(settings: StackSettings, *arguments: str) -> None:
-    """Run a compose command on our file, its output on the terminal; DockerError if it fails."""
-    command = [*_compose(), "--file", str(PROJECT_ROOT / "docker-compose.yml"), *arguments]
-    environment = os.environ | settings_environment(settings)
-    done = subprocess.run(command, cwd=PROJECT_ROOT, env=environment, check=False)
+    """Run a compose command on our file, its output on the terminal; DockerError if it fails.
+
+    The file is the one of the folder, so that COMPOSE_FILE can put others over it.
+    """
+    command = [*_compose(), *arguments]
+    done = subprocess.run(command, cwd=PROJECT_ROOT, env=_environment(settings), check=False)
     if done.returncode != 0:
         raise DockerError(
             f"`{' '.join(command)}` ended with {done.returncode}; its last lines say why"
         )
+
+
+def _environment(settings: StackSettings) -> dict[str, str]:
+    """What the compose file takes: settings, and the ports that it cannot cut out of addresses."""
+    ports = {"KAFKA_PORT": settings.kafka_port, "CONNECT_PORT": settings.connect_port}
+    named = {name: str(port) for name, port in ports.items()}
+    return named | os.environ | settings_environment(settings)

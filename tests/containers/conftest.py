@@ -147,12 +147,17 @@ def containers(
 
 @pytest.fixture(scope="session")
 def pipeline(
-    containers: Containers,  # noqa: ARG001 - they run
+    containers: Containers,
     settings: StackSettings,
     environment: dict[str, str],
+    docker_compose_file: list[str],
 ) -> Pipeline:
     """The containers as a pipeline, for tests that know nothing of containers."""
-    return Pipeline(settings, environment)
+    project = {
+        "COMPOSE_FILE": os.pathsep.join(docker_compose_file),
+        "COMPOSE_PROJECT_NAME": containers.project,
+    }
+    return Pipeline(settings, environment | project)
 
 
 def _keep_logs(containers: Containers) -> None:

@@ -178,3 +178,18 @@ def test_processes_that_are_restarted_find_each_other(
         containers.restart(name)
     test_whoever_stays_becomes_healthy_and_the_others_end_well(containers)
     assert verify(pipeline)["clean"]
+
+
+def test_down_and_up_keep_the_data(containers: Containers, pipeline: Pipeline) -> None:
+    """By the commands of a person; what was there before is there after."""
+    before = {table["table"]: table["rows"] for table in verify(pipeline)["tables"]}
+    down = pipeline.tidemark("down")
+    assert down.returncode == 0, down.stdout + down.stderr
+    assert containers.inspect() == {}
+    up = pipeline.tidemark("up", timeout_s=900)
+    assert up.returncode == 0, up.stdout + up.stderr
+    assert "first row: committed in PostgreSQL, read in Cassandra" in up.stdout
+    after = {table["table"]: table["rows"] for table in verify(pipeline)["tables"]}
+    assert after["trades_by_hour"] >= before["trades_by_hour"] > 0
+    log = pipeline.tidemark("logs", "sink", "--lines", "5")
+    assert log.returncode == 0, log.stderr

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 
 import pytest
+import yaml
 
+from runtime.settings import PROJECT_ROOT
 from stack import docker
 from stack.errors import DockerError
 from stack.settings import StackSettings
@@ -35,3 +37,18 @@ def test_docker_runs_only_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> Non
     engine(monkeypatch, "no Docker engine answers")
     with pytest.raises(DockerError, match=r"no Docker engine answers; .* STACK=local"):
         docker.choose(StackSettings(stack="docker"))
+
+
+def test_ports_of_addresses_are_told_to_compose(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What publishes a port, and what connects to it, read one setting."""
+    monkeypatch.setenv("TIDEMARK_KAFKA_BOOTSTRAP", "127.0.0.1:20092")
+    monkeypatch.setenv("TIDEMARK_CONNECT_URL", "http://127.0.0.1:20083")
+    told = docker._environment(StackSettings())
+    assert (told["KAFKA_PORT"], told["CONNECT_PORT"]) == ("20092", "20083")
+
+
+def test_profiles_are_those_of_the_compose_file() -> None:
+    """Whatever may run is stopped by `tidemark down`."""
+    services = yaml.safe_load((PROJECT_ROOT / "docker-compose.yml").read_text())["services"]
+    named = {profile for each in services.values() for profile in each.get("profiles", ())}
+    assert named == set(docker.PROFILES)
