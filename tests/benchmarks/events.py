@@ -1,4 +1,4 @@
-"""Change events as Debezium 3.7.0 writes them, made from a number: about 640 bytes each.
+"""Change events as Debezium 3.7.0 writes them, made from a number: 0.8 kB a trade, 1 kB a candle.
 
 The same number always makes the same event, so what a table must hold can be computed.
 """

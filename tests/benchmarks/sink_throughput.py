@@ -2,7 +2,7 @@
 
     TIDEMARK_ENV_FILE=… python -m tests.benchmarks.sink_throughput --events 300000
 
-Makes topics of a generation of its own (default 99) with events as Debezium writes them (about 636
+Makes topics of a generation of its own (default 99) with events as Debezium writes them (about 810
 bytes), then runs the real sink over them from the beginning. One line of JSON a run.
 """
 

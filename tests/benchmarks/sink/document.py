@@ -31,7 +31,7 @@ Results = Mapping[str, Any]
 
 def line(window: Window) -> str:
     """A window, for a person who waits."""
-    told = {"rows": window.rows, "seconds": window.seconds, **vars(window)}
+    told = vars(window)
     verdict = "sound" if not window.wrong else f"WRONG: {window.wrong[0]}"
     return (
         f"round {window.round} {window.contestant}: {window.rows_per_s:,.0f} rows/s in "
