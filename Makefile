@@ -91,6 +91,7 @@ soak-exchange: setup  ## the exchange misbehaves for MINUTES=30, then all must b
 bench: setup  ## measure speed and size, write docs/benchmarks.md
 	@sh stack/prerequisites.sh
 	$(BIN)/python -m tests.benchmarks --write
+	$(BIN)/python -m tests.benchmarks.sink --write
 
 .PHONY: screenshots
 screenshots: setup  ## pictures of the running page into docs/ (needs `make up` and chromium)

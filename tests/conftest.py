@@ -158,7 +158,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     folder = session.config.getoption("--end-stack")
     if folder is not None:
-        discard(_kept(folder.resolve()), keep_logs=False)
+        discard(kept_stack(folder.resolve()), keep_logs=False)
         pytest.exit(f"the stack below {folder} is ended", returncode=0)
 
 
@@ -189,7 +189,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
             terminalreporter.line(f"{seconds[name]:7.0f} {name}")
 
 
-def _kept(folder: Path) -> Stack:
+def kept_stack(folder: Path) -> Stack:
     """A stack that outlives the run; its ports stand in its folder."""
     known = folder / "test-environment.json"
     if not known.exists():
@@ -214,7 +214,7 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     """The four services, running and answering."""
     folder = request.config.getoption("--keep-stack")
     if folder is not None:
-        kept = _kept(folder.resolve())
+        kept = kept_stack(folder.resolve())
         launcher.start_services(kept.settings, lambda _line: None)
         # those of an earlier run may be of older code
         launcher.stop_processes(kept.settings, PROCESSES)

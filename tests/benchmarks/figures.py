@@ -46,8 +46,8 @@ def say(figure: Figure) -> None:
     sys.stderr.write(line.rstrip() + "\n")
 
 
-def as_markdown(figures: Iterable[Figure]) -> str:
-    """The table, under the line that says where and when."""
+def conditions() -> str:
+    """When, at which commit and on what machine something is measured."""
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"],
         cwd=PROJECT_ROOT,
@@ -56,13 +56,17 @@ def as_markdown(figures: Iterable[Figure]) -> str:
         check=True,
     ).stdout.strip()
     memory_gib = psutil.virtual_memory().total / 2**30
-    conditions = (
+    return (
         f"Measured {datetime.now(UTC):%Y-%m-%d} at commit {commit} on {os.cpu_count()} cores, "
         f"{memory_gib:.0f} GiB, {platform.system()} {platform.machine()}, Python "
-        f"{platform.python_version()}; the machine was shared with other work."
+        f"{platform.python_version()}"
     )
+
+
+def as_markdown(figures: Iterable[Figure]) -> str:
+    """The table, under the line that says where and when."""
     lines = [
-        conditions,
+        f"{conditions()}; the machine was shared with other work.",
         "",
         "| figure | measured | goal | how |",
         "| --- | ---: | ---: | --- |",

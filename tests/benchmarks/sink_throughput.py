@@ -2,7 +2,7 @@
 
     TIDEMARK_ENV_FILE=… python -m tests.benchmarks.sink_throughput --events 300000
 
-Makes topics of a generation of its own (default 99) with events as Debezium writes them (about 636
+Makes topics of a generation of its own (default 99) with events as Debezium writes them (about 810
 bytes), then runs the real sink over them from the beginning. One line of JSON a run.
 """
 
@@ -26,64 +26,10 @@ from cdc.sink.prepared import prepare
 from cdc.state import Generation
 from cdc.topics import Topics, TopicSpec
 from contracts.naming import Role, topic_of
+from tests.benchmarks.events import trade_event
 
 PARTITIONS = 4
-SYMBOLS = 40
 DAY_MS = 86_400_000
-SPEED_MS = 20  # market time between two trades: an hour's partition gets 4,500 rows a symbol
-
-
-def trade_event(number: int, table: str = "trades") -> tuple[bytes, bytes]:
-    """Key and value of one inserted trade, as Debezium 3.7.0 writes them."""
-    symbol = f"SYM{number % SYMBOLS}USDT"
-    ms = 1_795_132_800_000 + number * SPEED_MS
-    whole, part = divmod(ms, 1000)
-    moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{part:03d}000Z"
-    lsn = 26_000_000_000 + number * 200
-    transaction = number // 50
-    key = {"venue": "bench", "symbol": symbol, "trade_id": number, "traded_at": moment}
-    row = {
-        **key,
-        "traded_at_us": ms * 1000,
-        "price": f"{60_000 + number % 997}.{number % 100:02d}0000000000000000",
-        "quantity": f"0.{number % 100_000:05d}0000000000000",
-        "quote_quantity": f"{number % 9973}.{number % 1000:03d}000000000000000",
-        "notional_usd": f"{number % 9973}.{number % 1000:03d}000000000000000",
-        "is_buyer_maker": number % 2 == 0,
-        "is_best_match": True,
-        "ingested_at": moment[:-4] + "456Z",
-    }
-    source = {
-        "version": "3.7.0.Final",
-        "connector": "postgresql",
-        "name": "market.g99",
-        "ts_ms": ms,
-        "snapshot": "false",
-        "db": "tidemark",
-        "sequence": f'["{26_000_000_000 + transaction * 10_000 - 64}","{lsn}"]',
-        "ts_us": ms * 1000,
-        "ts_ns": ms * 1_000_000,
-        "schema": "public",
-        "table": table,
-        "txId": 900_000 + transaction,
-        "lsn": lsn,
-        "xmin": None,
-    }
-    value = {
-        "before": None,
-        "after": row,
-        "source": source,
-        "transaction": None,
-        "op": "c",
-        "ts_ms": ms,
-        "ts_us": ms * 1000 + 4000,
-        "ts_ns": ms * 1_000_000,
-    }
-    return _json(key), _json(value)
-
-
-def _json(value: object) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
 
 
 def fill(settings: CdcSettings, events: int) -> None:

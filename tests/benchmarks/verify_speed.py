@@ -44,7 +44,7 @@ from cdc.verification.pages import PageHandler
 from cdc.verification.span import Span
 from contracts.naming import Role
 from runtime.endpoints import PostgresEndpoint
-from tests.benchmarks.sink_throughput import trade_event
+from tests.benchmarks.events import trade_event
 from tests.integration.scratch import connect, run_as
 
 NAME = "bench_verify"

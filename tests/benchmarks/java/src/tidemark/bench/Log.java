@@ -1,0 +1,81 @@
+package tidemark.bench;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import java.io.IOException;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.function.BiConsumer;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.serialization.ByteArrayDeserializer;
+
+/** The prefilled log: topics of change events, read from given offsets. */
+final class Log {
+    private final JsonNode job;
+    private final Map<String, List<Target>> targets = new HashMap<>();
+
+    Log(JsonNode job, List<Target> targets) {
+        this.job = job;
+        for (Target each : targets) {
+            String topic = job.get("topics").get(each.source).asText();
+            this.targets.computeIfAbsent(topic, name -> new ArrayList<>()).add(each);
+        }
+    }
+
+    /** A member of the job's group, whose committed offsets say where the log begins. */
+    KafkaConsumer<byte[], byte[]> member() {
+        KafkaConsumer<byte[], byte[]> consumer = consumer(job.get("group").asText());
+        consumer.subscribe(targets.keySet());
+        return consumer;
+    }
+
+    /** A reader of no group, at the first events of the job. */
+    KafkaConsumer<byte[], byte[]> reader() {
+        KafkaConsumer<byte[], byte[]> consumer = consumer(null);
+        List<TopicPartition> partitions = new ArrayList<>();
+        for (String topic : targets.keySet()) {
+            for (int at = 0; at < job.get("starts").get(topic).size(); at++) {
+                partitions.add(new TopicPartition(topic, at));
+            }
+        }
+        consumer.assign(partitions);
+        for (TopicPartition each : partitions) {
+            consumer.seek(each, job.get("starts").get(each.topic()).get(each.partition()).asLong());
+        }
+        return consumer;
+    }
+
+    /** Hand the values of each row that the events mean to `take`; how many events there were. */
+    int poll(KafkaConsumer<byte[], byte[]> consumer, BiConsumer<Target, Object[]> take)
+            throws IOException {
+        int events = 0;
+        for (ConsumerRecord<byte[], byte[]> record : consumer.poll(Duration.ofMillis(100))) {
+            events++;
+            JsonNode row = Contestant.JSON.readTree(record.value()).get("after");
+            for (Target target : targets.get(record.topic())) {
+                Object[] values = target.values(row);
+                if (values != null) {
+                    take.accept(target, values);
+                }
+            }
+        }
+        return events;
+    }
+
+    private KafkaConsumer<byte[], byte[]> consumer(String group) {
+        Map<String, Object> options = new HashMap<>();
+        options.put("bootstrap.servers", job.get("bootstrap").asText());
+        options.put("max.poll.records", job.get("poll_records").asInt());
+        options.put("enable.auto.commit", false);
+        options.put("auto.offset.reset", "none");
+        if (group != null) {
+            options.put("group.id", group);
+        }
+        return new KafkaConsumer<>(
+                options, new ByteArrayDeserializer(), new ByteArrayDeserializer());
+    }
+}

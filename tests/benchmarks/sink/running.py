@@ -1,0 +1,115 @@
+"""A contestant's process: its lines of JSON, each with the moment it came, and its CPU."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import psutil
+
+from runtime.settings import PROJECT_ROOT
+
+END_S = 20
+
+
+class Failed(Exception):
+    """A contestant did not do its work; the message says what it last said."""
+
+
+class Running:
+    """A process whose lines are read as they come; the last ones are told if it fails."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self._told: SimpleQueue[dict[str, Any]] = SimpleQueue()
+        self._last: deque[str] = deque(maxlen=8)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def cpu_s(self) -> float:
+        """CPU that it has used, all its threads."""
+        return cpu_s(self.pid)
+
+    def wait_for(self, event: str, timeout_s: float) -> dict[str, Any]:
+        """The line that tells of the event; Failed where the process ends or the time does."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            try:
+                line = self._told.get(timeout=0.2)
+            except Empty:
+                self.check()
+                continue
+            if line.get("event") == event:
+                return line
+        raise Failed(f"it does not say {event!r} within {timeout_s:.0f} s: {self._words}")
+
+    def check(self) -> None:
+        """Failed where the process has ended."""
+        if self._process.poll() is not None:
+            self._reader.join(2)
+            raise Failed(f"it ended with {self._process.returncode}: {self._words}")
+
+    def begin(self) -> None:
+        """Let a contestant that waits begin."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+
+    def end(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    @property
+    def _words(self) -> str:
+        return " / ".join(self._last)[-600:] or "nothing"
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._last.append(line.strip())
+            try:
+                told = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(told, dict):
+                self._told.put(told)
+
+
+@contextmanager
+def running(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[Running]:
+    """A process for the length of a block."""
+    process = subprocess.Popen(
+        command,
+        cwd=PROJECT_ROOT,
+        env=dict(environment),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    started = Running(process)
+    try:
+        yield started
+    finally:
+        started.end()
+
+
+def cpu_s(pid: int) -> float:
+    """User and system time of a process with all its threads, seconds."""
+    times = psutil.Process(pid).cpu_times()
+    return float(times.user + times.system)
