@@ -7,7 +7,7 @@ tools=$(mktemp -d)
 trap 'rm -rf "$tools"' EXIT
 "$(sh "$(dirname "$0")/python.sh")" -m venv "$tools"
 "$tools/bin/pip" --quiet install "uv==0.13.8"
-for name in requirements requirements-dev; do
+for name in requirements requirements-dev tests/benchmarks/requirements; do
     "$tools/bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes \
         --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
         "$name.in" -o "$name.txt"
