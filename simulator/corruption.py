@@ -8,6 +8,7 @@ from typing import Any
 
 from simulator.faults import Corruption, Duplicate, Hide, Omit, Replace, Rescale, Reverse
 
+_BOOK_SIDES = ("bids", "asks", "b", "a")
 _TIMES_FROM = 10**12  # whole numbers from here on are times in ms or µs
 
 
@@ -70,12 +71,19 @@ def _get(target: Any, field: str | int, default: Any) -> Any:
 
 def _put(target: Any, field: str | int, value: Any) -> None:
     present = _get(target, field, _ABSENT)
-    if present is not _ABSENT:
-        # a level of a book is a pair inside a list: "bids" replaces the first price
-        if isinstance(present, list) and present and isinstance(present[0], list):
-            present[0][0] = value
-        else:
-            target[field] = value
+    if field in _BOOK_SIDES and isinstance(present, list):
+        _put_price(present, value)
+    elif present is not _ABSENT:
+        target[field] = value
+
+
+def _put_price(levels: list[list[Any]], price: Any) -> None:
+    """Into the first level that is one; a diff may hold nothing, or only levels that are gone."""
+    for level in levels:
+        if float(level[1]):
+            level[0] = price
+            return
+    levels.insert(0, [price, "1"])
 
 
 def _omit(target: Any, field: str | int) -> None:

@@ -119,6 +119,20 @@ def test_a_level_of_a_book_and_an_entry_of_exchange_info_can_be_replaced() -> No
     assert [each["status"] for each in halted["symbols"]] == ["TRADING", "HALT"]
 
 
+@pytest.mark.parametrize(
+    ("bids", "expected"),
+    [
+        ('[["1.0","0.000"],["0.9","2.0"]]', [["1.0", "0.000"], ["9", "2.0"]]),
+        ('[["1.0","0.000"]]', [["9", "1"], ["1.0", "0.000"]]),
+        ("[]", [["9", "1"]]),
+    ],
+)
+def test_a_price_is_put_into_a_level_that_is_one(bids: str, expected: list[list[str]]) -> None:
+    """A diff whose levels are gone, or that has none, would pass the price over."""
+    diff = json.loads(corrupted(f'{{"u":5,"b":{bids},"a":[]}}', Replace(field="b", value="9")))
+    assert diff == {"u": 5, "b": expected, "a": []}
+
+
 def test_weight_is_counted_by_address_and_minute() -> None:
     """A new minute and another address begin at zero."""
     limits = Limits(100)
