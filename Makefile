@@ -55,12 +55,12 @@ check: setup  ## lint, format, types, imports, the tree's own rules, dashboards'
 .PHONY: test
 test: check  ## check, then unit, model and integration tests on a real stack
 	@sh stack/prerequisites.sh
-	$(BIN)/python -m tests.halves
+	$(BIN)/python -m tests.parts
 
 .PHONY: coverage
 coverage: setup  ## the same tests, and how much of the code they run (at least 80 %)
 	@sh stack/prerequisites.sh
-	$(BIN)/python -m tests.halves --coverage
+	$(BIN)/python -m tests.parts --coverage
 
 .PHONY: test-model
 test-model: setup  ## 100,000 histories against a model of both databases (SEED=, HISTORIES=)

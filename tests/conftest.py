@@ -146,7 +146,7 @@ def fresh_folder() -> Path:
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--keep-stack", type=Path, help="use and leave the stack below this folder")
     parser.addoption("--end-stack", type=Path, help="end the stack that was kept below this folder")
-    parser.addoption("--half", choices=("stack", "rest"), help="see tests/halves.py")
+    parser.addoption("--stack", choices=("with", "without"), help="tests that use it, or others")
     faults = parser.getgroup("fault matrix")
     faults.addoption("--rows", default="", help="A1,C4 or a letter: these rows, not all")
     faults.addoption("--seed", type=int, default=1, help="of load and faults")
@@ -163,11 +163,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the half that was asked for: what uses the whole stack, or what does not."""
-    half = config.getoption("--half")
-    if half is None:
+    """Keep what was asked for: what uses the whole stack, or what does not."""
+    wanted = config.getoption("--stack")
+    if wanted is None:
         return
-    left_out = [item for item in items if _uses_stack(item) != (half == "stack")]
+    left_out = [item for item in items if _uses_stack(item) != (wanted == "with")]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
 

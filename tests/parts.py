@@ -1,12 +1,12 @@
-"""`make test`: unit, model and integration tests in two processes side by side.
+"""`make test`: unit, model and integration tests in three processes side by side.
 
-    python -m tests.halves [--coverage]
+    python -m tests.parts [--coverage]
 
-`stack` has the four services, which its tests share; `rest` all that needs PostgreSQL at most.
-Most tests wait most of the time, so that on two cores both take little longer than one. Each line
-of pytest is told as it comes, with whose it is, and what failed is told once more at the end, for
-who sees only the last lines. Exit 1 where one fails, or too little is covered; that is measured
-only when asked for, as it takes the tests and the processes that they start half as much CPU again.
+`stack` has the four services, which its tests share; `database` what needs PostgreSQL at most;
+`pure` what needs nothing. Most integration tests wait for something most of the time. Each line of
+pytest is told as it comes, with whose it is, and what failed is told once more at the end, for who
+sees only the last lines. Exit 1 where one fails, or too little is covered; that is measured only
+when asked for, as it takes the tests and the processes that they start half as much CPU again.
 """
 
 from __future__ import annotations
@@ -26,17 +26,18 @@ from runtime.settings import PROJECT_ROOT
 
 COVERED = PROJECT_ROOT / ".tidemark" / "coverage"
 FAILURES = ("E   ", "FAILED ", "ERROR ")  # how pytest says why and, in its summary, what
-REPEATED = 20  # lines of each half
-FOLDERS = {
-    "stack": ("tests/integration",),
-    "rest": ("tests/unit", "tests/model", "tests/integration"),
+REPEATED = 20  # lines of each part
+PARTS = {
+    "stack": ("tests/integration", "--stack=with"),
+    "database": ("tests/integration", "--stack=without"),
+    "pure": ("tests/unit", "tests/model"),
 }
 
 
-class Half:
-    """One of the two processes."""
+class Part:
+    """One of the processes."""
 
-    def __init__(self, name: str, folders: Sequence[str], width: int, *, measured: bool) -> None:
+    def __init__(self, name: str, chosen: Sequence[str], width: int, *, measured: bool) -> None:
         self.data = COVERED / name / "data"
         self.data.parent.mkdir(parents=True, exist_ok=True)
         self.last = ""
@@ -44,7 +45,7 @@ class Half:
         self._prefix = f"{name:{width}} │ "
         self._process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "pytest", f"--half={name}", *folders, "--color=no"),
+                *(sys.executable, "-m", "pytest", *chosen, "--color=no"),
                 *(("--cov", "--cov-report=", "--cov-fail-under=0") if measured else ()),
             ],
             cwd=PROJECT_ROOT,
@@ -84,21 +85,21 @@ def main() -> None:
     measured = asked.parse_args().coverage
     if measured:
         shutil.rmtree(COVERED, ignore_errors=True)
-    width = max(map(len, FOLDERS))
-    halves = [Half(name, each, width, measured=measured) for name, each in FOLDERS.items()]
+    width = max(map(len, PARTS))
+    parts = [Part(name, each, width, measured=measured) for name, each in PARTS.items()]
     try:
-        well = [half.wait() for half in halves]
+        well = [part.wait() for part in parts]
     except KeyboardInterrupt:
-        for half in halves:
-            half.interrupt()
-        for half in halves:
-            half.wait()
+        for part in parts:
+            part.interrupt()
+        for part in parts:
+            part.wait()
         sys.exit(130)
-    covered = not measured or report([half.data for half in halves])
-    for half in halves:
-        for failure in half.failures:
+    covered = not measured or report([part.data for part in parts])
+    for part in parts:
+        for failure in part.failures:
             say(failure)
-        say(half.last)
+        say(part.last)
     sys.exit(0 if all(well) and covered else 1)
 
 
