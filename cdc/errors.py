@@ -16,6 +16,7 @@
     │   ├── SchemaDrift           PostgreSQL's columns are no longer those of the routes
     │   └── LateSnapshot          snapshot rows in a generation whose snapshot is complete
     ├── BadCondition              a person's SQL condition that PostgreSQL does not take
+    ├── BadScope                  a person's choice of what to export that is none
     └── Fatal                     nothing goes on until a person acts
         ├── RetentionPassed       Kafka dropped events that were never applied
         ├── TopicRecreated        a topic ends before what was already read of it
@@ -90,6 +91,10 @@ class Contended(Retryable):
 
 class BadCondition(CdcError):
     """A person's SQL condition that PostgreSQL does not take."""
+
+
+class BadScope(CdcError):
+    """A table, column, range or file that a person named for an export and that cannot be."""
 
 
 class Poison(CdcError):

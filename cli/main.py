@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "connector": ("cli.connector:connector", "Apply or inspect the Debezium connector"),
     "sink": ("cli.sink:sink", "Replicate the log into Cassandra"),
     "verify": ("cli.verify:verify", "Prove that Cassandra equals PostgreSQL, row for row"),
+    "export": ("cli.export:export", "Rows of Cassandra as CSV or Parquet"),
     "retention": ("cli.retention:retention", "Days of PostgreSQL: what is kept, what may go"),
     "resync": ("cli.resync:resync", "Heal: a new snapshot, or some rows sent again"),
     "dlq": ("cli.dlq:dlq", "List, show and redrive what could not be applied"),
