@@ -1,8 +1,8 @@
 """The stages of `tidemark up`, in order, each with its time.
 
 settings → doctor → services → schema → connector → our processes → the first row in Cassandra →
-the page. Each stage is harmless where its work is done already, so that `up` also heals what is
-half up.
+the page → Grafana, if the machine has one. Each stage is harmless where its work is done already,
+so that `up` also heals what is half up.
 """
 
 from __future__ import annotations
@@ -97,6 +97,7 @@ class Stages:
         self._stage("processes", lambda: self._processes(planned))
         self._stage("first row", self._first_row)
         self._show_page(planned.page_url)
+        self._stage("grafana", lambda: launcher.start_grafana(self._settings))
 
     def _run_in_containers(self, planned: Plan, *, services_only: bool) -> None:
         if services_only:

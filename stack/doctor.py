@@ -19,7 +19,7 @@ import psutil
 from runtime.settings import PROJECT_ROOT
 from stack import accounts, artifacts, java, processes
 from stack.errors import PrivilegeError
-from stack.services import postgres
+from stack.services import grafana, postgres
 from stack.settings import StackSettings, postgres_architecture
 from stack.supervision import Supervisor
 
@@ -56,7 +56,7 @@ def check(
     """Everything found, in the order in which it would hurt. An empty list means: go.
 
     Ports by name: `more_ports` are needed beside the services' own; without one of the
-    `metrics_ports` a process runs, but cannot be measured.
+    `metrics_ports` a process runs, but cannot be measured. Data flows without Grafana's, too.
     """
     own_pids = _own_pids(settings)
     running = Supervisor(settings).pid() is not None
@@ -68,7 +68,7 @@ def check(
         *_maven(settings),
         *_postgres(settings),
         *port_findings({**settings.ports, **(more_ports or {})}, own_pids),
-        *port_findings(metrics_ports or {}, own_pids, stops=False),
+        *port_findings({**(metrics_ports or {}), **_grafana(settings)}, own_pids, stops=False),
         *_open_files(),
     ]
     if not running:  # what runs has its memory already
@@ -243,6 +243,12 @@ def _postgres(settings: StackSettings) -> Iterator[Finding]:
             problem=f"{version.parent} was made by PostgreSQL {made_by}, this is {postgres.MAJOR}",
             remedy="set TIDEMARK_STATE_DIR to another folder, or `tidemark down --delete-data`",
         )
+
+
+def _grafana(settings: StackSettings) -> dict[str, int]:
+    """Its port, where there is one to be started."""
+    wanted = settings.grafana_port and isinstance(grafana.find(), grafana.Installed)
+    return {grafana.NAME: settings.grafana_port} if wanted else {}
 
 
 def _open_files() -> Iterator[Finding]:

@@ -14,7 +14,7 @@ from types import ModuleType
 from stack import artifacts, processes
 from stack.errors import ServiceError, StackError
 from stack.files import make_folders, make_passwords, tail
-from stack.services import cassandra, connect, kafka, postgres
+from stack.services import cassandra, connect, grafana, kafka, postgres
 from stack.settings import PROCESSES, SERVICES, StackSettings
 from stack.supervision import ServiceState, Supervisor, socket_path
 from stack.topology import own_process
@@ -22,6 +22,7 @@ from stack.topology import own_process
 Progress = Callable[[str], None]
 
 _STOP_TIMEOUT_S = 150.0
+_GRAFANA_S = 90.0  # its first start makes its database
 _HOPELESS_S = 20.0  # a service that still fails to start after this does not by waiting
 
 MODULES: dict[str, ModuleType] = {
@@ -66,6 +67,30 @@ def start_processes(
         supervisor.launch(name)
 
 
+def start_grafana(settings: StackSettings) -> str:
+    """Start the machine's Grafana, if it has one; its address, or why there is none, in a line.
+
+    Data flows without it, so nothing is raised for it.
+    """
+    supervisor = Supervisor(settings)
+    installed = grafana.find() if settings.grafana_port else "TIDEMARK_GRAFANA_PORT is 0"
+    if isinstance(installed, str):
+        supervisor.halt(grafana.NAME)
+        return installed
+    grafana.prepare(settings, installed)
+    supervisor.update([grafana.program(settings, installed)])
+    supervisor.launch(grafana.NAME)
+    deadline = time.monotonic() + _GRAFANA_S
+    while not grafana.ready(settings):
+        if time.monotonic() > deadline or supervisor.state(grafana.NAME).state == "fatal":
+            return f"{grafana.url(settings)} does not answer yet; `tidemark logs grafana` says why"
+        time.sleep(0.5)
+    return (
+        f"{grafana.url(settings)}, user {grafana.USER}, password in "
+        f"{grafana.password_path(settings)}; Grafana {installed.version}"
+    )
+
+
 def restart_processes(settings: StackSettings, names: Sequence[str]) -> None:
     """Stop these programs and start them again; SupervisorError where none was ever started."""
     supervisor = Supervisor(settings)
@@ -102,9 +127,14 @@ def delete_data(settings: StackSettings) -> None:
 
 
 def states(settings: StackSettings) -> list[ServiceState]:
-    """Every program in the order of start; those that the supervisor does not run as stopped."""
+    """Every program in the order of start; those that the supervisor does not run as stopped.
+
+    Grafana only where it was started: it need not be there.
+    """
     told = {state.name: state for state in Supervisor(settings).states()}
-    return [told.get(name, ServiceState(name, "stopped")) for name in (*SERVICES, *PROCESSES)]
+    ours = [told.get(name, ServiceState(name, "stopped")) for name in (*SERVICES, *PROCESSES)]
+    seen = told.get(grafana.NAME)
+    return ours if seen is None or seen.state == "stopped" else [*ours, seen]
 
 
 def kill(settings: StackSettings, name: str, number: signal.Signals = signal.SIGKILL) -> int:

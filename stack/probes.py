@@ -40,10 +40,19 @@ def cassandra(host: str, port: int) -> bool:
 
 def connect(url: str) -> bool:
     """GET /connectors answers only once the worker has joined its group."""
+    return _answers(f"{url.rstrip('/')}/connectors")
+
+
+def grafana(url: str) -> bool:
+    """GET /api/health fails while its database cannot be read."""
+    return _answers(f"{url}/api/health")
+
+
+def _answers(url: str) -> bool:
     try:
         # trust_env: a proxy of the environment must not stand before loopback
         with httpx.Client(trust_env=False, timeout=TIMEOUT_S) as http:
-            return http.get(f"{url.rstrip('/')}/connectors").status_code == 200
+            return http.get(url).status_code == 200
     except httpx.HTTPError:
         return False
 

@@ -49,6 +49,9 @@ class StackSettings(PostgresEndpoint, KafkaEndpoint, ConnectEndpoint, CassandraE
     )
     cassandra_storage_port: Port = Field(default=17000, ge=1, le=65535)
     cassandra_heap_mb: int = Field(default=1024, ge=512)
+    grafana_port: Port = Field(
+        default=13000, ge=0, le=65535, description="0: no Grafana is started"
+    )
     ready_timeout_s: float = Field(
         default=180.0, gt=0, description="How long `up` waits for each service"
     )

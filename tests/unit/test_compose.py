@@ -30,7 +30,7 @@ SETTINGS: tuple[type[Settings], ...] = (
 EXACT_TAG = re.compile(r"^[a-z0-9./-]+:v?\d+\.\d+(\.\d+)?(\.Final)?(-[a-z]+)?$")
 GRAFANA = "TIDEMARK_GRAFANA_"  # what its provisioning takes, which is no setting of ours
 PORTS_OF_COMPOSE = {
-    *("KAFKA_PORT", "CONNECT_PORT", "SIMULATOR_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT"),
+    *("KAFKA_PORT", "CONNECT_PORT", "SIMULATOR_PORT", "PROMETHEUS_PORT"),
 }
 # settings that a process in a container does not take from who starts it: addresses and paths are
 # the containers' own, and what is left concerns services that are configured otherwise
@@ -42,6 +42,7 @@ NOT_PASSED_ON = {
     *("connect_url", "connect_heap_mb", "connect_exactly_once", "connect_postgres_host"),
     *("connect_postgres_port", "connect_secrets_dir"),
     *("cassandra_hosts", "cassandra_port", "cassandra_storage_port", "cassandra_heap_mb"),
+    "grafana_port",
     *("simulator_url", "simulator_faults", "coincap_assets_file", "watch_webhook_file"),
     *("page_port", "page_address"),
     *("ingest_metrics_port", "sink_metrics_port", "watch_metrics_port", "simulator_metrics_port"),
