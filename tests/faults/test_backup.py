@@ -31,7 +31,7 @@ from tests.faults.trial import Trial
 from tests.faults.workload import Workload
 from tests.integration.conftest import cdc_settings
 
-pytestmark = [pytest.mark.fault, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(3600)]
 
 TPS = 40
 CHANGES = 400  # transactions between the backup and the loss
@@ -48,6 +48,11 @@ KEPT = (
     "SELECT symbol, observed_at, price FROM prices_by_day "
     "WHERE venue = 'backup' AND symbol IN ('S0', 'S1', 'S2') AND day = ?"
 )
+# settings of the other commands; what `up` is given, its processes would keep
+TIDEMARK = f"""#!/bin/sh
+[ "$1" = up ] || export TIDEMARK_VERIFY_SHARE=1 TIDEMARK_FENCE_TIMEOUT_S=$FENCE_S
+cd {shlex.quote(str(PROJECT_ROOT))} && exec {shlex.quote(sys.executable)} -m cli.main "$@"
+"""
 REFUSED = "`tidemark resync` takes a new snapshot"
 NO_SINK = "the sink did not reach the fence"
 
@@ -64,9 +69,8 @@ class Desk:
         (self.folder / ".tidemark").symlink_to(self.stack.settings.state_dir)
         programs = self.folder / "bin"
         programs.mkdir()
-        command = shlex.join([sys.executable, "-m", "cli.main"])
         tidemark = programs / "tidemark"
-        tidemark.write_text(f'#!/bin/sh\ncd {shlex.quote(str(PROJECT_ROOT))} && {command} "$@"\n')
+        tidemark.write_text(TIDEMARK)
         tidemark.chmod(0o755)
         self._path = os.pathsep.join(
             [str(programs), str(Path(sys.executable).parent), os.environ["PATH"]]
@@ -74,11 +78,10 @@ class Desk:
 
     def type(self, text: str) -> subprocess.CompletedProcess[str]:
         """Run lines of a shell, up to the first that fails."""
-        quick = {"TIDEMARK_VERIFY_SHARE": "1", "TIDEMARK_FENCE_TIMEOUT_S": "20"}
         return subprocess.run(
             ["sh", "-e", "-c", text],
             cwd=self.folder,
-            env=self.stack.process_env | quick | self.variables | {"PATH": self._path},
+            env=self.stack.process_env | self.variables | {"PATH": self._path},
             capture_output=True,
             text=True,
             timeout=1200,
@@ -90,6 +93,10 @@ class Desk:
         for block in those:
             done = self.type(block.text)
             assert done.returncode == 0, f"{block.text}\n{done.stdout}{done.stderr}"
+
+
+def fence_s(rig: Rig) -> str:
+    return str(60 * rig._patience)
 
 
 def told(heading: str) -> list[Block]:
@@ -105,7 +112,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def desk(rig: Rig, tmp_path: Path, archive: Path) -> Iterator[Desk]:
     """Where the runbook is followed; at the end the pipeline runs, whatever came of it."""
-    yield Desk(tmp_path, rig.pipeline, {"BACKUP": str(archive)})
+    yield Desk(tmp_path, rig.pipeline, {"BACKUP": str(archive), "FENCE_S": fence_s(rig)})
     rig.close()  # sessions of before
     rig.ensure_healthy()
 
@@ -202,14 +209,13 @@ def test_everything_moves_to_another_folder(
     """The same generation goes on there; what stays behind is as it was."""
     here, there = told("moving")
     place = tmp_path_factory.mktemp("there")
-    copy = {"COPY": str(place / "copy.tar")}
-    desk.variables |= copy
+    desk.variables["COPY"] = str(place / "copy.tar")
     desk.follow(here)
     environment = rig.pipeline.env | {"TIDEMARK_STATE_DIR": str(fresh_folder())}
     moved = Pipeline(settings_of(environment), environment)
     (place / "project").mkdir()
     try:
-        Desk(place / "project", moved, copy).follow(there)
+        Desk(place / "project", moved, desk.variables).follow(there)
         assert generation.current(cdc_settings(environment)).generation == rig.cdc.generation
         other = Rig(moved)
         trial.prove(reconcile(other.cdc, since=datetime.now(UTC) - 10 * EDITED))
