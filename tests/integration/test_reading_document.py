@@ -53,7 +53,7 @@ def candles(pipeline: Pipeline) -> list[tuple[Any, ...]]:
             "WHERE venue = %s AND symbol = %s ORDER BY open_time",
             (VENUE, SYMBOL),
         )
-        rows = cursor.fetchall()
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
     deadline = time.monotonic() + VISIBLE_S
     with keyspace.session(cdc_settings(pipeline.env), Role.OWNER) as session:
         count = session.prepare(
