@@ -6,6 +6,7 @@ from pathlib import Path
 from signal import SIGKILL
 
 from cdc.connector.client import ConnectClient
+from tests.documents import DOCS
 from tests.faults.matrix import row
 from tests.faults.rig import Rig
 from tests.faults.trial import Counts, Trial
@@ -37,10 +38,11 @@ def test_a19_schema_changes(rig: Rig, replica: Replica, trial: Trial, tmp_path: 
         with ConnectClient(replica.settings) as connect:
             connect.wait_running(120)
 
+    text = (DOCS / "schema-changes.md").read_text(encoding="utf-8")
     load = Load(replica, seed=trial.random.randrange(1_000_000))
     with released(replica, tmp_path) as release:
         with load.running():
-            reasons = walk(release, load, kill_connect)
+            reasons = walk(release, text, load, kill_connect)
         assert len(reasons) == 3, "three changes halt the table"
         wait_until(lambda: compare(release).equal, 120)
         trial.note(f"{load.written} transactions; halted 3 times, each time with its column")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cdc.connector.client import ConnectClient
+from tests.documents import DOCS
 from tests.integration.conftest import Replica
 from tests.integration.sinking import wait_until
 from tests.integration.walkthrough import Load, released, walk
@@ -25,7 +26,8 @@ def test_the_walkthrough_is_walked_to_its_end(replica: Replica, tmp_path: Path) 
     load = Load(replica, seed=1)
     with released(replica, tmp_path) as release:
         with load.running():
-            reasons = walk(release, load, restart_connector)
+            text = (DOCS / "schema-changes.md").read_text(encoding="utf-8")
+            reasons = walk(release, text, load, restart_connector)
         assert [reason.partition(" is ")[0] for reason in reasons] == [
             "coin_markets: column max_supply",
             "coin_markets: column total_volume",

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from cdc.settings import CdcSettings
 from contracts.change import Origin
 from contracts.naming import topic_of
 
 Partition = tuple[str, int]  # table, number
+NOT_YET = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
 
 
 class Envelope(msgspec.Struct):
@@ -53,9 +54,19 @@ def count_events(settings: CdcSettings, tables: Iterable[str]) -> Generator[int,
             for number in _partitions(consumer, topic_of(table, settings.generation))
         ]
         while True:
-            yield sum(consumer.get_watermark_offsets(at, timeout=10)[1] for at in partitions)
+            yield sum(_end(consumer, at) for at in partitions)
     finally:
         consumer.close()
+
+
+def _end(consumer: Consumer, at: TopicPartition) -> int:
+    """Where a partition ends; 0 while it is so new that no broker leads it yet."""
+    try:
+        return int(consumer.get_watermark_offsets(at, timeout=10)[1])
+    except KafkaException as error:
+        if error.args[0].code() not in NOT_YET:
+            raise
+        return 0
 
 
 def read_log(settings: CdcSettings, tables: Iterable[str]) -> dict[Partition, list[Logged]]:

@@ -1,10 +1,11 @@
-"""docs/schema-changes.md, executed as it stands, in a copy of the project that it may change.
+"""Documents, executed as they stand, in a copy of the project that they may change.
 
-Its blocks, by their language:
+Their blocks, by their language:
 
     python, cql    a new file, named in its first line; <newest> is the newest revision
     diff           what is changed in a file
-    sh             commands; `tidemark restart sink` restarts the sink of this walk
+    sh             commands; `tidemark restart sink …` restarts the sink of this walk
+    sql            a statement of ingestion's
     halted         the sink says that the table halts, in these words, while the others flow
 """
 
@@ -31,19 +32,21 @@ from cdc import keyspace
 from contracts.naming import Role
 from runtime.settings import PROJECT_ROOT
 from tests.conftest import free_ports
+from tests.documents import Block, blocks
 from tests.integration.conftest import Replica
 from tests.integration.sinking import wait_until
 from watch.checks import halted_complaint
 from watch.probes import sink as sink_probe
 
-WALKTHROUGH = PROJECT_ROOT / "docs" / "schema-changes.md"
 TABLE = "coin_markets"
 
-_BLOCK = re.compile(r"^```(python|cql|diff|sh|halted)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+EXECUTED = ("python", "cql", "diff", "sh", "sql", "halted")
 _COPIED = (
-    *("cassandra", "cdc", "cli", "contracts", "ingest", "migrations", "runtime", "simulator"),
-    *("stack", "tests", "watch", "pyproject.toml"),
+    *("cassandra", "cdc", "cli", "contracts", "debezium", "grafana", "ingest", "migrations"),
+    *("page", "runtime", "simulator", "stack", "tests", "watch", "pyproject.toml"),
 )
+_PROGRAMS = {"tidemark": ("-m", "cli.main"), "pytest": ("-m", "pytest"), "python": ()}
+_RECIPES = {"make dashboards": "python -m cli.dashboards write"}  # as the Makefile has them
 _MOMENT = "2026-11-20T22:00:00Z"
 
 # Whatever columns the table has at the moment take their values from here.
@@ -113,13 +116,11 @@ class Load:
 
 
 @dataclass
-class Release:
-    """A copy of the project that somebody works on, and the sink that runs from it."""
+class Copy:
+    """A copy of the project that somebody works on. `environment`: of what runs from it."""
 
-    replica: Replica
     root: Path
-    cassandra: Any
-    sink: subprocess.Popen[bytes] | None = None
+    environment: dict[str, str]
 
     def __post_init__(self) -> None:
         for name in _COPIED:
@@ -152,32 +153,43 @@ class Release:
                 path.write_text(whole.replace(old, new))
 
     def run(self, line: str) -> None:
-        """One command of the walkthrough; it must succeed."""
-        if line == "tidemark restart sink":
-            self.restart_sink()
-            return
-        done = self.command(line)
+        """One command of a document; it must succeed."""
+        done = self.command(_RECIPES.get(line, line))
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
 
     def command(self, line: str) -> subprocess.CompletedProcess[str]:
         words = shlex.split(line)
-        module = {"tidemark": "cli.main", "pytest": "pytest"}[words[0]]
         return subprocess.run(
-            [sys.executable, "-m", module, *words[1:]],
+            [sys.executable, *_PROGRAMS[words[0]], *words[1:]],
             cwd=self.root,
-            env=self.replica.stack.process_env | self.replica.variables,
+            env=self.environment,
             capture_output=True,
             text=True,
             timeout=600,
             check=False,
         )
 
+
+@dataclass
+class Release(Copy):
+    """The copy that a replication runs from: its sink is of it."""
+
+    replica: Replica
+    cassandra: Any
+    sink: subprocess.Popen[bytes] | None = None
+
+    def run(self, line: str) -> None:
+        """The same; the walk's own sink is the one that is restarted."""
+        if line.startswith("tidemark restart "):
+            assert "sink" in line.split()
+            self.restart_sink()
+        else:
+            super().run(line)
+
     def restart_sink(self) -> None:
         self.stop_sink()
         self.sink = subprocess.Popen(
-            [sys.executable, "-m", "cli.main", "sink"],
-            cwd=self.root,
-            env=self.replica.stack.process_env | self.replica.variables,
+            [sys.executable, "-m", "cli.main", "sink"], cwd=self.root, env=self.environment
         )
 
     def stop_sink(self) -> None:
@@ -225,7 +237,8 @@ def released(replica: Replica, folder: Path) -> Iterator[Release]:
     applied = replica.tidemark("connector", "apply")
     assert applied.returncode == 0, applied.stderr
     with keyspace.session(replica.settings, Role.READER) as session:
-        made = Release(replica, folder, session)
+        environment = replica.stack.process_env | replica.variables
+        made = Release(folder, environment, replica, session)
         made.restart_sink()
         try:
             yield made
@@ -233,24 +246,34 @@ def released(replica: Replica, folder: Path) -> Iterator[Release]:
             made.stop_sink()
 
 
-def walk(release: Release, load: Load, after_migration: Callable[[], None]) -> list[str]:
-    """Execute every block in its order; why the table halted, each time."""
+def walk(release: Release, text: str, load: Load, after_migration: Callable[[], None]) -> list[str]:
+    """Execute every block of a document in its order; why the table halted, each time."""
     wait_until(lambda: bool(release.names()), 60)
     reasons = []
-    for language, text in _BLOCK.findall(WALKTHROUGH.read_text()):
+    for block in blocks(text, *EXECUTED):
         assert load.failure is None, load.failure
-        if language in ("python", "cql"):
-            release.add(text)
-        elif language == "diff":
-            release.patch(text)
-        elif language == "halted":
-            reasons.append(_halted(release, load, text.strip()))
-        else:
-            for line in text.splitlines():
-                release.run(line)
-                if line == "tidemark migrate":
-                    after_migration()
+        if block.language == "halted":
+            reasons.append(_halted(release, load, block.text.strip()))
+            continue
+        for line in follow(release, block):
+            if line == "tidemark migrate":
+                after_migration()
     return reasons
+
+
+def follow(copy: Copy, block: Block) -> Iterator[str]:
+    """Execute a block; each of its commands, once it is done."""
+    if block.language in ("python", "cql"):
+        copy.add(block.text)
+    elif block.language == "diff":
+        copy.patch(block.text)
+    elif block.language == "sql":
+        assert isinstance(copy, Release)
+        copy.replica.sql(block.text, role=Role.INGEST)
+    else:
+        for line in block.text.splitlines():
+            copy.run(line)
+            yield line
 
 
 def _halted(release: Release, load: Load, said: str) -> str:
