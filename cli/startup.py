@@ -16,7 +16,7 @@ import httpx
 
 from cdc import keyspace, readings
 from cdc.connector import registration
-from cdc.errors import CdcError
+from cdc.errors import CdcError, PreflightRefused
 from cdc.settings import CdcSettings
 from cli import migrate, plan
 from cli.plan import Plan
@@ -93,7 +93,13 @@ class Stages:
         if services_only:
             return
         self._stage("schema", self._schema)
-        self._stage("connector", self._connector)
+        try:
+            self._stage("connector", self._connector)
+        except StartupFailed as error:
+            if isinstance(error.__cause__, PreflightRefused):
+                # the exchange is collected, and the remedy's sink runs, until a person has decided
+                self._stage("processes", lambda: self._processes(planned))
+            raise
         self._stage("processes", lambda: self._processes(planned))
         self._stage("first row", self._first_row)
         self._show_page(planned.page_url)

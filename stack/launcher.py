@@ -42,8 +42,11 @@ def start_services(
     """
     make_folders(settings)
     make_passwords(settings)
-    artifacts.ensure(settings, progress)
     supervisor = _supervisor(settings, progress)
+    if supervisor.pid() is not None and not artifacts.present(settings.artifacts):
+        progress("services: stopped, for their files are exchanged")
+        stop_processes(settings, tuple(reversed(SERVICES)))
+    artifacts.ensure(settings, progress)
     for name in names:
         _prepare(settings, supervisor, name, progress)
     supervisor.update(MODULES[name].program(settings) for name in names)

@@ -128,9 +128,17 @@ def _make_folders(settings: StackSettings) -> None:
     place.chmod(0o755)
     accounts.give(cluster(settings), user)
     source, target = settings.artifacts / NAME, programs(settings)
-    if source != target and not (target / "bin").is_dir():
-        shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)
+    if source != target and not _is_copy(settings.artifacts, target):
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(source, target, symlinks=True)
+        shutil.copy(settings.artifacts / "stamp", target)
     accounts.open_to_all(target, user)
+
+
+def _is_copy(artifacts: Path, target: Path) -> bool:
+    """Whether the programs there are those of the artifacts, and not of an earlier release."""
+    stamp = target / "stamp"
+    return stamp.is_file() and stamp.read_bytes() == (artifacts / "stamp").read_bytes()
 
 
 def _initdb(settings: StackSettings) -> None:

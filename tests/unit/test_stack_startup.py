@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from cdc.errors import PreflightRefused
 from cli import plan
 from cli.lifecycle import up
-from cli.startup import HOPELESS_ENDS, Ends
+from cli.startup import HOPELESS_ENDS, Ends, Stages, StartupFailed
 from ingest.errors import ScheduleTooHeavy
 from runtime.settings import ENV_PREFIX, SettingsError
+from stack.settings import StackSettings
 from stack.supervision import ServiceState
 
 
@@ -132,3 +134,24 @@ def test_page_that_ends_again_and_again_does_not_fail_up() -> None:
         assert ends.hopeless([ServiceState("page", "starting", pid=number + 1)]) is None
         assert ends.hopeless([ServiceState("page", "backoff")]) is None
     assert ends.hopeless([ServiceState("page", "fatal")]) is None
+
+
+def test_ours_run_where_the_connector_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exchange is collected until a person has decided, and the remedy finds a sink."""
+    stages, done = Stages(StackSettings(), say=lambda _line: None), list[str]()
+
+    def passed(name: str) -> str:
+        done.append(name)
+        return name
+
+    def refuse() -> str:
+        raise PreflightRefused("slot_missing", "the slot is gone; `tidemark resync`")
+
+    monkeypatch.setattr(stages, "_connector", refuse)
+    monkeypatch.setattr(stages, "_services", lambda: passed("services"))
+    monkeypatch.setattr(stages, "_schema", lambda: passed("schema"))
+    monkeypatch.setattr(stages, "_doctor", lambda _planned: passed("doctor"))
+    monkeypatch.setattr(stages, "_processes", lambda _planned: passed("processes"))
+    with pytest.raises(StartupFailed, match="`tidemark resync`"):
+        stages.run(services_only=False)
+    assert done == ["doctor", "services", "schema", "processes"]
