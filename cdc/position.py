@@ -34,6 +34,7 @@ POSITION_SHIFT = 6
 MAX_RANK = 511
 MAX_LSN = 1 << (PHASE_SHIFT - POSITION_SHIFT)  # 562 TB of WAL
 LSN_STEP = 8
+_NO_LSN = ~(MAX_LSN - LSN_STEP)  # bits that no LSN has; a negative number has the highest of them
 
 
 class Phase(Enum):
@@ -75,10 +76,10 @@ def sequence_of(origin: Origin) -> tuple[int, int]:
     """(previous commit LSN or 0, the change's LSN) of an event; Undecodable where there is none."""
     commit, own = _pair(origin.sequence) if origin.sequence is not None else (0, 0)
     lsn = own if origin.lsn is None else origin.lsn
-    if not (0 <= commit < MAX_LSN and 0 < lsn < MAX_LSN):
-        raise Undecodable("the event has no LSN, or one out of range")
-    if (commit | lsn) % LSN_STEP:
-        raise Undecodable(f"an LSN is no multiple of {LSN_STEP}: the order's premise is broken")
+    if (commit | lsn) & _NO_LSN or not lsn:
+        raise Undecodable(
+            f"the event has no LSN, or one beyond 2^49 or that is no multiple of {LSN_STEP}"
+        )
     return commit, lsn
 
 
@@ -128,7 +129,10 @@ class PartitionOrder:
         previous, lsn = sequence_of(origin)
         if not origin.streamed:
             return self._place_snapshot_row(origin, max(previous, lsn)), True
-        begins = self._advance(origin, previous)
+        if previous == self._frontier and origin.tx_id == self._transaction:
+            begins = False
+        else:
+            begins = self._advance(origin, previous)
         if lsn > previous:
             return self._stream_base | lsn << POSITION_SHIFT | 1, begins
         rank = 1 if previous < self._frontier else self._rank(key, lsn)
@@ -140,11 +144,9 @@ class PartitionOrder:
         return taken
 
     def _advance(self, origin: Origin, previous: int) -> bool:
-        """Whether the event begins a transaction that is newer than all before it."""
+        """Whether an event of another transaction than the last is of a newer one."""
         if previous < self._frontier:
             self.oddities.commits_backwards += 1
-            return False
-        if previous == self._frontier and origin.tx_id == self._transaction:
             return False
         self._frontier, self._transaction = previous, origin.tx_id
         self._lifted.clear()

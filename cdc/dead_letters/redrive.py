@@ -100,8 +100,8 @@ class Redriver:
             span.seal(0)
             for write in writes:
                 write.span, write.event = span, letter
-                span.pending += 1
-                self._writer.add(write)
+            span.pending += len(writes)
+            self._writer.add(writes)
             under_way.append((outcome, span))
             if self._writer.full or len(under_way) >= _LETTERS_AT_ONCE:
                 yield from self._settle(under_way)
@@ -150,12 +150,11 @@ class Redriver:
     def _writes(self, letter: Letter) -> list[Write]:
         """The writes of a letter; Poison as for any event, Hindered where it would do harm."""
         timestamp, router = self._placed(letter)
-        raw = self._bytes_of(letter)
-        change = self._decoders[letter.table].decode(raw)
+        change = self._decoders[letter.table].decode(self._bytes_of(letter))
         if change.op == TRUNCATE:
             raise Hindered("a TRUNCATE is never applied; docs/runbook.md, chapter table_halted")
         logged_ms = int(letter.logged_at.timestamp() * 1000)
-        return router.writes(change, timestamp, raw, logged_ms, time.time_ns() // 1000)
+        return router.writes(change, timestamp, logged_ms, time.time_ns() // 1000)
 
     def _placed(self, letter: Letter) -> tuple[int, Router]:
         """Its write timestamp and its routes, where writing it is harmless."""

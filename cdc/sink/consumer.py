@@ -101,7 +101,7 @@ class LogReader:
             return []
         rest = self._consumer.consume(self._settings.poll_messages - 1, 0)
         self._raise_failure()
-        return [each for each in (first, *rest) if self._good(each)]
+        return [each for each in (first, *rest) if each.error() is None or self._heed(each)]
 
     def commit(self, offsets: Offsets, *, wait: bool = False) -> None:
         """Commit next offsets; `take_not_committed` tells later what must be tried again."""
@@ -173,7 +173,8 @@ class LogReader:
         failed = [each for each in partitions if error is not None or each.error is not None]
         self._not_committed.update((each.topic, each.partition) for each in failed)
 
-    def _good(self, message: Message) -> bool:
+    def _heed(self, message: Message) -> bool:
+        """Heed an error that comes in a message's place; whether it is a message after all."""
         error = message.error()
         if error is None:
             return True

@@ -12,8 +12,10 @@ import msgspec
 from cdc.errors import Poison, Undecodable, Unrepresentable
 from cdc.mapping import Above, Bucket, Column, Kind, Route, Via
 from cdc.sink import packing
-from cdc.sink.packing import Memo, Packer
-from cdc.times import micros
+from cdc.sink.packing import Packer
+from cdc.sink.unrolled import UNUSUAL, unrolled
+
+_FLOAT_ERROR = 1e-9  # far more than a float's 1.1e-16
 
 Row = Any  # a Struct of cdc.sink.decoder
 
@@ -43,21 +45,27 @@ class RouteEncoder:
         self._row = _Values(route, route.copied)
         self._key = _Values(route, route.copied[: self._key_ends])
         self._event_time = attrgetter(route.order_by) if route.order_by is not None else None
-        self._applies = _condition(route.condition)
+        self._event_us = packing.time_reader()
+        self._usual = unrolled(route, placeholder)
+        self.applies = _condition(route.condition)
+        """Whether the route's condition holds for a row; None where it has none."""
 
-    def applies(self, row: Row) -> bool:
-        """Whether the route's condition holds for the row."""
-        return self._applies is None or self._applies(row)
+    def statement(self, row: Row, head: bytes, tail: bytes) -> tuple[bytes, bytes, bytes, bool]:
+        """Return partition, clustering columns, head + all values + tail, whether it is partial.
+
+        What the event does not tell stays UNSET: what is unchanged in PostgreSQL (TOAST), and
+        columns that the event is older than.
+        """
+        if not row.lacks:
+            try:
+                return *self._usual(row, head, tail), False
+            except UNUSUAL:
+                pass  # which column, and what of it, is told below
+        partition, clustering, rest, partial = self.pack(row)
+        return partition, clustering, b"".join((head, partition, clustering, rest, tail)), partial
 
     def pack(self, row: Row) -> Packed:
-        """All columns of a row."""
-        return self._parts(self._packed(self._row, row), partial=False)
-
-    def pack_partial(self, row: Row) -> Packed:
-        """As `pack`, with what the event does not tell left UNSET.
-
-        That is what is unchanged in PostgreSQL (TOAST), and columns that the event is older than.
-        """
+        """All columns of a row, one by one; those that the event does not tell are UNSET."""
         columns = self._row.columns
         untold = (self._placeholder, msgspec.UNSET)
         unchanged = {each.name for each in columns if getattr(row, str(each.source)) in untold}
@@ -100,7 +108,7 @@ class RouteEncoder:
         if self._event_time is None:
             raise ValueError(f"{self.route.table} is ordered by position, not by an event's time")
         try:
-            return micros(self._event_time(row))
+            return self._event_us(self._event_time(row))
         except Poison as error:
             path = f"$.after.{self.route.order_by}"
             raise type(error)(f"{self.route.table}: {error}", path) from error
@@ -138,13 +146,12 @@ def _with_interval(values: tuple[Any, ...], at: int, interval: str) -> tuple[Any
     return (*values[:at], (values[at], interval), *values[at + 1 :])
 
 
-# A memo a column: a symbol is no exchange's status. What hardly repeats is not remembered.
 _PACKERS: dict[Kind, Callable[[], Packer]] = {
-    Kind.TEXT: lambda: Memo(packing.pack_text, entries=20_000).__getitem__,
-    Kind.DECIMAL: lambda: Memo(packing.pack_decimal).__getitem__,
+    Kind.TEXT: lambda: packing.pack_text,
+    Kind.JSONB: lambda: packing.pack_text,
+    Kind.DECIMAL: lambda: packing.pack_decimal,
     Kind.TIMESTAMP: lambda: packing.TimePacker(per_unit=1000),
     Kind.BOOLEAN: lambda: packing.pack_boolean,
-    Kind.JSONB: lambda: packing.pack_text,
     Kind.BIGINT: lambda: packing.pack_bigint,
     Kind.INT: lambda: packing.pack_int,
 }
@@ -169,21 +176,24 @@ def _present(bucket: Bucket | None) -> Bucket:
 
 
 def _condition(above: Above | None) -> Callable[[Row], bool] | None:
-    """A test of rows, with its answers remembered: the same amounts come again."""
+    """A test of rows. Only near the limit, where a float may be wrong, a Decimal decides."""
     if above is None:
         return None
     read, path = attrgetter(above.field), f"$.after.{above.field}"
+    clearly_below = float(above.limit) * (1 - _FLOAT_ERROR)
 
-    def holds(text: str | None) -> bool:
+    def holds(row: Row) -> bool:
+        text = read(row)
         if text is None:
             return False
         try:
+            if float(text) < clearly_below:
+                return False
             value = Decimal(text)
-        except InvalidOperation as error:
+        except (ValueError, InvalidOperation) as error:
             raise Unrepresentable(f"{above.field} is not a number", path) from error
         if not value.is_finite():
             raise Unrepresentable(f"{above.field} is not a finite number", path)
         return value > above.limit
 
-    memo = Memo(holds)
-    return lambda row: memo[read(row)]
+    return holds

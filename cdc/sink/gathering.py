@@ -109,15 +109,18 @@ class _Group:
         self.bytes = 0
 
     def add(self, write: Write) -> None:
+        """Take a write in: the newest of its row, but for what Cassandra itself must reconcile."""
         self.added += 1
         self.bytes += len(write.statement)
-        if write.span is not None:
-            self.counts[write.span] = self.counts.get(write.span, 0) + 1
+        span = write.span
+        if span is not None:
+            counts = self.counts
+            counts[span] = counts.get(span, 0) + 1
         known = self.newest.setdefault(write.clustering, write)
         if known is write:
             return
         if known.partial or write.partial or known.timestamp == write.timestamp:
-            self.others.append(write)  # Cassandra reconciles them
+            self.others.append(write)
         elif write.timestamp > known.timestamp:
             self.newest[write.clustering] = write
 

@@ -60,7 +60,7 @@ class Lane:
         self,
         messages: list[Message],
         received_us: int,
-        emit: Callable[[Write], None],
+        emit: Callable[[list[Write]], None],
         reject: Reject,
     ) -> None:
         """Turn messages, in the partition's order, into writes and rejects of one span.
@@ -71,9 +71,10 @@ class Lane:
             return
         span = self.watermark.begin()
         next_offset = messages[0].offset()
+        made: list[Write] = []
         for message in messages:
             try:
-                writes = self._writes(message, received_us, span)
+                made += self._writes(message, received_us, span)
             except Poison as error:
                 self.halted = self._drift(message)
                 if self.halted is not None:
@@ -84,13 +85,9 @@ class Lane:
             except HaltTable as halt:
                 self.halted = halt
                 break
-            else:
-                span.pending += len(writes)
-                for write in writes:
-                    write.span = span
-                    write.event = message
-                    emit(write)
             next_offset = message.offset() + 1
+        span.pending += len(made)
+        emit(made)
         span.seal(next_offset)
 
     def _writes(self, message: Message, received_us: int, span: Span) -> list[Write]:
@@ -108,7 +105,9 @@ class Lane:
                     self._place(message, envelope, span)
             raise
         timestamp = self._place(message, change, span)
-        writes = self._router.writes(change, timestamp, raw, message.timestamp()[1], received_us)
+        writes = self._router.writes(change, timestamp, message.timestamp()[1], received_us)
+        for write in writes:
+            write.span, write.event = span, message
         self.seen[change.op] += 1
         return writes
 
@@ -119,8 +118,13 @@ class Lane:
 
     def _place(self, message: Message, change: Change | Envelope, span: Span) -> int:
         """The write timestamp of an event; exactly once for each, in the partition's order."""
+        if change.op == TRUNCATE:
+            raise Truncated(self.table)
+        if change.source.streamed:
+            self._streaming = True
+        elif change.source.initial:
+            self._refuse_late(change.source.lsn or 0)
         key = message.key()
-        self._refuse(change)
         if key is None:
             raise Undecodable(f"{self.table}: the event has no key")
         self._placed, begins = self.order.place(change.source, key)
@@ -128,13 +132,9 @@ class Lane:
             span.boundary = message.offset()
         return self._placed
 
-    def _refuse(self, change: Change | Envelope) -> None:
-        if change.op == TRUNCATE:
-            raise Truncated(self.table)
-        self._streaming |= change.source.streamed
-        if not change.source.initial:
-            return
-        known, lsn = self._snapshot_lsn, change.source.lsn or 0
+    def _refuse_late(self, lsn: int) -> None:
+        """Refuse a row of an initial snapshot that is not this generation's."""
+        known = self._snapshot_lsn
         # below the known one: an aborted attempt at it, which no streamed row precedes
         if self._streaming or (known is not None and lsn > known):
             raise LateSnapshot(self.table, self._generation)

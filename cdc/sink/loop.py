@@ -7,8 +7,8 @@ a batch: reading goes on while the window has room.
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
-from itertools import groupby
 from typing import Any
 
 import structlog
@@ -159,11 +159,14 @@ class Sink:
 
     def _take(self, messages: list[Any]) -> None:
         received_us = time.time_ns() // 1000
-        for partition, run in groupby(messages, key=_partition_of):
+        by_partition: defaultdict[Partition, list[Any]] = defaultdict(list)
+        for message in messages:
+            by_partition[message.topic(), message.partition()].append(message)
+        for partition, events in by_partition.items():
             lane = self._lanes.get(partition)
             if lane is None:
                 continue  # revoked since it was fetched
-            lane.take(list(run), received_us, self.writer.add, self._reject)
+            lane.take(events, received_us, self.writer.add, self._reject)
             if lane.halted is not None:
                 self._halt(lane.halted)
 
@@ -205,10 +208,12 @@ class Sink:
         if not heads.mark_visible:
             return
         visible_us = time.time_ns() // 1000
+        marks = []
         for write in batch.writes:
             if write.beat is not None:
                 metrics.observe_beat(write.beat, visible_us)
-                self.writer.add(visible(write, heads, visible_us))
+                marks.append(visible(write, heads, visible_us))
+        self.writer.add(marks)
 
     def _on_assigned(self, starts: Offsets) -> None:
         for (topic, number), start in starts.items():
@@ -265,7 +270,3 @@ class Sink:
         self._reader.commit(due)
         self._committed.update(due)
         self._metered.show(self._lanes, self.writer, self._reader.lag(self.positions))
-
-
-def _partition_of(message: Any) -> Partition:
-    return message.topic(), message.partition()

@@ -18,11 +18,10 @@ from cdc.errors import Undecodable
 from cdc.mapping import Source, Via
 from cdc.position import event_timestamp
 from cdc.routes import routes_of
-from cdc.sink import packing
 from cdc.sink.decoder import Change
 from cdc.sink.encoder import RouteEncoder, Row
 from cdc.sink.gathering import Beat, Write
-from cdc.sink.packing import pack_bigint
+from cdc.sink.packing import pack_bigint, pack_timestamp_value
 from contracts.change import DELETE, UPDATE
 
 
@@ -42,7 +41,6 @@ class _Target:
     encoder: RouteEncoder
     heads: Heads
     one_to_one: bool
-    conditional: bool
     timed: bool
 
 
@@ -54,26 +52,23 @@ class Router:
     ) -> None:
         self.table = source.table
         self._generation = generation
-        self._placeholder = placeholder.encode()
         self._targets = [
             _Target(
                 table=route.table,
                 encoder=RouteEncoder(route, placeholder),
                 heads=heads[route.table],
                 one_to_one=route.one_to_one,
-                conditional=route.condition is not None,
                 timed=any(each.via is Via.SINK for each in route.columns),
             )
             for route in routes_of(source.table)
         ]
 
     def writes(
-        self, change: Change, timestamp: int, raw: bytes, produced_ms: int, received_us: int
+        self, change: Change, timestamp: int, produced_ms: int, received_us: int
     ) -> list[Write]:
         """Return the writes of a change at its position; Poison where one cannot be made.
 
-        `raw` is the event's JSON, looked at for the placeholder of unchanged large values.
-        `produced_ms` and `received_us`: when Kafka and the sink got it.
+        `produced_ms` and `received_us`: when Kafka and the sink got the event.
         """
         if change.op == DELETE:
             return [
@@ -82,16 +77,24 @@ class Router:
                 if target.one_to_one
             ]
         row = change.after
-        partial = row.lacks or self._placeholder in raw
         made = []
         for target in self._targets:
-            if target.conditional and not target.encoder.applies(row):
+            encoder = target.encoder
+            if encoder.applies is not None and not encoder.applies(row):
                 if change.op == UPDATE:
                     made.append(_delete(target, row, timestamp))
                 continue
-            at = timestamp if target.one_to_one else self._event_timestamp(target.encoder, row)
+            at = timestamp if target.one_to_one else self._event_timestamp(encoder, row)
             beat = _beat(change, produced_ms, received_us) if target.timed else None
-            made.append(_insert(target, row, at, beat, partial=partial))
+            tail = pack_timestamp_value(at) if beat is None else _timed_tail(beat, at)
+            partition, clustering, statement, partial = encoder.statement(
+                row, target.heads.insert, tail
+            )
+            made.append(
+                Write(
+                    target.table, partition, clustering, at, statement, partial=partial, beat=beat
+                )
+            )
         return made
 
     def _event_timestamp(self, encoder: RouteEncoder, row: Row) -> int:
@@ -102,23 +105,9 @@ class Router:
             raise Undecodable(f"{self.table}: {error}", path) from error
 
 
-def _insert(
-    target: _Target, row: Row, timestamp: int, beat: Beat | None, *, partial: bool
-) -> Write:
-    encoder = target.encoder
-    packed = encoder.pack_partial(row) if partial else encoder.pack(row)
-    partition, clustering, rest, partial = packed
-    times = b"" if beat is None else _pack_times(beat)
-    stamp = packing.pack_timestamp_value(timestamp)
-    statement = b"".join((target.heads.insert, partition, clustering, rest, times, stamp))
-    return Write(
-        target.table, partition, clustering, timestamp, statement, partial=partial, beat=beat
-    )
-
-
 def _delete(target: _Target, row: Row, timestamp: int, side: str = "after") -> Write:
     partition, clustering, _rest, _partial = target.encoder.pack_key(row, side)
-    stamp = packing.pack_timestamp_value(timestamp)
+    stamp = pack_timestamp_value(timestamp)
     statement = b"".join((target.heads.delete, stamp, partition, clustering))
     return Write(target.table, partition, clustering, timestamp, statement)
 
@@ -133,9 +122,10 @@ def _beat(change: Change, produced_ms: int, received_us: int) -> Beat:
     )
 
 
-def _pack_times(beat: Beat) -> bytes:
+def _timed_tail(beat: Beat, timestamp: int) -> bytes:
+    """When each stage had the row, then its write timestamp."""
     times = (beat.committed_us, beat.captured_us, beat.produced_ms, beat.received_us)
-    return b"".join(map(pack_bigint, times))
+    return b"".join(map(pack_bigint, times)) + pack_timestamp_value(timestamp)
 
 
 def visible(write: Write, heads: Heads, visible_us: int) -> Write:
@@ -145,7 +135,7 @@ def visible(write: Write, heads: Heads, visible_us: int) -> Write:
         + write.partition
         + write.clustering
         + pack_bigint(visible_us)
-        + packing.pack_timestamp_value(write.timestamp)
+        + pack_timestamp_value(write.timestamp)
     )
     return Write(
         write.table,

@@ -101,11 +101,14 @@ class Writer:
         """Writes that are not settled."""
         return self._pending_rows
 
-    def add(self, write: Write) -> None:
-        """Take a write in; it is sent with others of its partition."""
-        self._pending_rows += 1
-        self._pending_bytes += len(write.statement)
-        self._ready.extend(self._gathering.add(write))
+    def add(self, writes: Sequence[Write]) -> None:
+        """Take writes in; each is sent with others of its partition."""
+        self._pending_rows += len(writes)
+        self._pending_bytes += sum([len(each.statement) for each in writes])
+        for write in writes:
+            full = self._gathering.add(write)
+            if full:
+                self._ready.extend(full)
 
     def gather_for(self, seconds: float) -> None:
         """From now on a batch gathers for so long before it may be sent; 0: it goes at once."""

@@ -96,7 +96,7 @@ class _Target:
     def write(self, events: list[bytes], first: int) -> None:
         batches: dict[tuple[str, bytes], list[bytes]] = defaultdict(list)
         for number, event in enumerate(events, first):
-            for write in self._router.writes(self._decode(event), number + 1, event, 0, 0):
+            for write in self._router.writes(self._decode(event), number + 1, 0, 0):
                 batches[write.table, write.partition].append(write.statement)
         for statements in batches.values():
             for start in range(0, len(statements), BATCH_ROWS):

@@ -295,7 +295,7 @@ def writes_of(table: str, events: list[Logged], replica: Replica, heads: Any) ->
     lane = Lane(decoder, router, generation, 0, None, lambda _table, _committed_us: None)
     writes: list[Write] = []
     if events:
-        lane.take([each.message for each in events], 1, writes.append, rejected)
+        lane.take([each.message for each in events], 1, writes.extend, rejected)
     return writes
 
 

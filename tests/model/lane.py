@@ -109,9 +109,10 @@ class LaneReader:
         return self._lane.watermark
 
     def take(self, events: list[Event], offset: int, send: Send) -> None:
-        def emit(statement: Statement) -> None:
-            assert statement.span is not None
-            send(read_back(statement), False, statement.span)
+        def emit(statements: list[Statement]) -> None:
+            for statement in statements:
+                assert statement.span is not None
+                send(read_back(statement), False, statement.span)
 
         def reject(message: Message, error: Poison, span: Span, timestamp: int | None) -> None:
             assert timestamp is not None, error

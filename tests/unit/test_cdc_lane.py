@@ -84,7 +84,7 @@ class Caught:
             self.rejects.append((message.offset(), error))
             self.letters.append((error.path, timestamp))
 
-        self.lane.take(messages, 1_795_212_430_600_000, self.writes.append, reject)
+        self.lane.take(messages, 1_795_212_430_600_000, self.writes.extend, reject)
         return self.writes[before:]
 
 

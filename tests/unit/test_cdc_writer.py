@@ -56,7 +56,7 @@ class Bench:
             if span is not None:
                 span.pending += 1
             text = b"%d" % number
-            self.writer.add(Write("t", b"p", text, number, text, span))
+            self.writer.add([Write("t", b"p", text, number, text, span)])
         if span is not None:
             span.seal(count)
         self.writer.gather_for(0)

@@ -42,8 +42,8 @@ def test_an_event_from_before_a_column_was_added_lacks_it() -> None:
     row = decode(ADDED, price="1")
     assert row.lacks
     encoder = RouteEncoder(route(ADDED, "quotes", ("symbol",), ("at",)), "placeholder")
-    assert encoder.pack_partial(row).rest == packing.pack_decimal("1") + packing.UNSET
-    assert encoder.pack_partial(row).partial
+    assert encoder.pack(row).rest == packing.pack_decimal("1") + packing.UNSET
+    assert encoder.pack(row).partial
     whole = decode(ADDED, price="1", spread=None)
     assert not whole.lacks
     assert encoder.pack(whole).rest == packing.pack_decimal("1") + packing.NULL
