@@ -169,7 +169,8 @@ def time_reader(*, usual: bool = False) -> Callable[[str], int]:
     With `usual` any other form is a ValueError.
     """
     seconds: Memo[str, int] = Memo(lambda second: micros(second + "Z"))
-    last_text, last_us = "", 0
+    last_text: str | None = None
+    last_us = 0
 
     def read(text: str) -> int:
         nonlocal last_text, last_us

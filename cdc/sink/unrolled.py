@@ -64,6 +64,7 @@ class _Function:
         self._route = route
         self._placeholder = placeholder
         self._times: list[str] = []  # source columns of the times that are read
+        self._last_amount: str | None = None
         self._bucketed = {each.source for each in route.columns if each.bucket is not None}
         self._known: dict[str, Any] = {
             "NULL": NULL,
@@ -122,8 +123,6 @@ class _Function:
             if column.bucket is None:
                 names.append(f"row.{source}")
                 continue
-            if column.bucket is Bucket.BY_INTERVAL:
-                names.append("row.interval")
             self._us(source)  # refuses what is in no usual form
             names.append(f"row.{source}[:{_prefix(column.bucket)}]")
         return ", ".join(names)
@@ -142,6 +141,18 @@ class _Function:
             return f"row.{source}"
         return self._us(source) if column.via is Via.MICROS else f"{self._us(source)} // 1000"
 
+    def _amount(self, source: str) -> str:
+        """A decimal; the same as the one before it where it reads the same.
+
+        As do a trade's worth in its quote and in USD, and most prices of a quiet candle.
+        """
+        last, self._last_amount = self._last_amount, source
+        packed = f"amount_{source} := decimal(row.{source})"
+        if last is None:
+            return f"({packed})"
+        same = f"amount_{source} := amount_{last}"
+        return f"({same}) if row.{source} == row.{last} else ({packed})"
+
     def _value(self, column: Column) -> str:
         """The expression of a framed value."""
         source, kind = str(column.source), self._kind(column)
@@ -151,7 +162,7 @@ class _Function:
         if kind is Kind.JSONB:
             return f"text(row.{source})"
         if kind is Kind.DECIMAL:
-            return f"decimal(row.{source})"
+            return self._amount(source)
         if kind is Kind.BOOLEAN:
             return f"booleans[row.{source}]"
         number = self._number(column)
@@ -171,24 +182,23 @@ def _packer_of_partitions(
     columns: tuple[Column, ...], text: Callable[[str | None], bytes]
 ) -> Callable[[tuple[str, ...]], bytes]:
     """Pack what names a partition, as `_Function._partition` gives it."""
-    packers = [
-        None if each.bucket in (None, Bucket.BY_INTERVAL) else BucketPacker(each.bucket)
-        for each in columns
-    ]
+    interval_at = next((at for at, each in enumerate(columns) if each.source == "interval"), -1)
     by_interval = IntervalBucketPacker()
 
-    def packed(names: tuple[str, ...]) -> bytes:
-        given = iter(names)
-        parts = []
-        for column, pack in zip(columns, packers, strict=True):
-            name = next(given)
-            if column.bucket is None:
-                parts.append(text(name))
-                continue
-            interval = name
-            prefix = name if pack is not None else next(given)
-            moment = prefix + _EPOCH[len(prefix) :]
-            parts.append(by_interval(moment, interval) if pack is None else pack(moment))
-        return b"".join(parts)
+    def packer(column: Column) -> Callable[[str, tuple[str, ...]], bytes]:
+        if column.bucket is None:
+            return lambda name, _: text(name)
+        if column.bucket is Bucket.BY_INTERVAL:
+            return lambda prefix, names: by_interval(_completed(prefix), names[interval_at])
+        pack = BucketPacker(column.bucket)
+        return lambda prefix, _: pack(_completed(prefix))
 
-    return packed
+    packers = [packer(each) for each in columns]
+    return lambda names: b"".join(
+        [pack(name, names) for pack, name in zip(packers, names, strict=True)]
+    )
+
+
+def _completed(prefix: str) -> str:
+    """The first time that begins so."""
+    return prefix + _EPOCH[len(prefix) :]

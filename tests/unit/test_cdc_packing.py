@@ -130,6 +130,18 @@ def test_timestamps_floor_to_ms_and_keep_micros_beside(moment: datetime) -> None
         assert stored.replace(tzinfo=UTC) == EPOCH + timedelta(milliseconds=us // 1000)
 
 
+@pytest.mark.parametrize("text", ["", "Z", "none yet", "2026-11-20T21:40:21.12345xZ"])
+def test_no_time_is_refused_also_as_the_first(text: str) -> None:
+    """A reader remembers the last time: at its beginning there is none."""
+    for usual, refusal in ((False, Undecodable), (True, ValueError)):
+        read = packing.time_reader(usual=usual)
+        with pytest.raises(refusal):
+            read(text)
+        assert read("1970-01-01T00:00:01.000002Z") == 1_000_002
+        with pytest.raises(refusal):
+            read(text)
+
+
 @given(
     st.lists(
         st.datetimes(min_value=datetime(1950, 1, 1), max_value=datetime(2100, 1, 1)),  # noqa: DTZ001 - bounds

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -190,19 +192,39 @@ def test_events_that_are_sent_again_are_counted() -> None:
     assert order.take_oddities().commits_backwards == 2
 
 
-@pytest.mark.parametrize(
-    "origin",
-    [
-        Origin(table="t", ts_us=1),
-        Origin(table="t", ts_us=1, lsn=12, sequence='[null,"12"]'),
-        Origin(table="t", ts_us=1, lsn=-8),
-        Origin(table="t", ts_us=1, lsn=8, sequence="junk"),
-        Origin(table="t", ts_us=1, lsn=8, sequence='["a","b"]'),
-        Origin(table="t", ts_us=1, lsn=8, sequence='["12","16"]'),
-        Origin(table="t", ts_us=1, lsn=2**49),
-    ],
-)
+UNSOUND = [
+    Origin(table="t", ts_us=1),
+    Origin(table="t", ts_us=1, lsn=12, sequence='[null,"12"]'),
+    Origin(table="t", ts_us=1, lsn=-8),
+    Origin(table="t", ts_us=1, lsn=8, sequence="junk"),
+    Origin(table="t", ts_us=1, lsn=8, sequence='["a","b"]'),
+    Origin(table="t", ts_us=1, lsn=8, sequence='["12","16"]'),
+    Origin(table="t", ts_us=1, lsn=2**49),
+]
+
+
+@pytest.mark.parametrize("origin", UNSOUND)
 def test_an_event_without_a_sound_position_is_undecodable(origin: Origin) -> None:
     """No LSN, one out of range, or one that is no multiple of 8."""
     with pytest.raises(Undecodable):
         sequence_of(origin)
+
+
+@pytest.mark.parametrize("previous", ["8", None])
+@pytest.mark.parametrize("origin", UNSOUND)
+def test_an_order_that_knows_a_commit_refuses_it_too(origin: Origin, previous: str | None) -> None:
+    """It reads the previous commit of a run of events once."""
+    order = PartitionOrder(1)
+    sequence = json.dumps([previous, "16"], separators=(",", ":"))
+    order.place(Origin(table="t", ts_us=1, lsn=16, sequence=sequence, tx_id=1), b"k")
+    with pytest.raises(Undecodable):
+        order.place(origin, b"k")
+
+
+def test_a_previous_commit_is_read_anew_where_it_changes() -> None:
+    """Also where one begins as the other does, or its place is null."""
+    order = PartitionOrder(1)
+    for previous in ("80", "800", "8", None, "8000", None, "80"):
+        sequence = json.dumps([previous, "16"], separators=(",", ":"))
+        origin = Origin(table="t", ts_us=1, lsn=16, sequence=sequence, tx_id=1)
+        assert order.place(origin, b"k")[0] >> 6 == PartitionOrder(1).place(origin, b"k")[0] >> 6
