@@ -13,6 +13,7 @@ UP = "#3fb68b"
 DOWN = "#e0625f"
 ACCENT = "#5aa7e0"
 AMBER = "#dcaa4a"
+VIOLET = "#ab7fd6"
 FONT = '"Source Sans", "Segoe UI", sans-serif'
 
 

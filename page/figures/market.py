@@ -12,12 +12,20 @@ from page import candles as pure
 from page import formats
 from page.candles import Width
 from page.figures.layout import figure, floats, price_range, price_ticks
+from page.patterns import Pattern, patterns
 from page.rows import Book, Candle, Price, Ticker
-from page.theme import ACCENT, AMBER, BACKGROUND, DOWN, LINE, PANEL, TEXT, UP
+from page.theme import ACCENT, AMBER, BACKGROUND, DOWN, LINE, PANEL, TEXT, UP, VIOLET
 
 AVERAGE_OF = 20  # candles
 DEPTH_SHARE = Decimal("0.005")  # of the middle price, to either side
 DEPTH_LEVELS = 20  # at least
+# of a pattern its shape, colour and whether it stands above the candle
+MARKS = {
+    Pattern.DOJI: ("circle-open", ACCENT, True),
+    Pattern.HAMMER: ("diamond", VIOLET, False),
+    Pattern.BULLISH_ENGULFING: ("triangle-up", UP, False),
+    Pattern.BEARISH_ENGULFING: ("triangle-down", DOWN, True),
+}
 HEAT_SYMBOLS = 60
 HEAT_PERCENT = 8.0  # a change from which on the colour does not deepen
 
@@ -49,6 +57,7 @@ def candlesticks(
                 width=[width.length.total_seconds() * 800] * len(times),
                 marker={"color": colours, "opacity": 0.55, "line": {"width": 0}},
             ),
+            *_marks(candles),
         ],
         height=470,
         view=view,
@@ -81,6 +90,25 @@ def _sticks(candles: Sequence[Candle], up: str, down: str, name: str) -> go.Cand
         increasing={"line": {"color": UP, "width": 1.2}, "fillcolor": up},
         decreasing={"line": {"color": DOWN, "width": 1.2}, "fillcolor": down},
     )
+
+
+def _marks(candles: Sequence[Candle]) -> list[go.Scatter]:
+    """A trace for each pattern that occurs: above the candle what warns, below it what promises."""
+    found = patterns(candles)
+    traces = []
+    for pattern, (shape, colour, above) in MARKS.items():
+        marked = [each for each, its in zip(candles, found, strict=True) if its is pattern]
+        if marked:
+            traces.append(
+                go.Scatter(
+                    x=[each.open_time for each in marked],
+                    y=floats(each.high if above else each.low for each in marked),
+                    name=pattern.value,
+                    mode="markers",
+                    marker={"symbol": shape, "color": colour, "size": 8, "standoff": 7},
+                )
+            )
+    return traces
 
 
 def trend(prices: Sequence[Price], *, view: str, tick: Decimal | None = None) -> go.Figure:

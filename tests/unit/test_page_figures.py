@@ -13,7 +13,7 @@ from page.figures.market import candlesticks, depth, heat, trend
 from page.figures.pipeline import STATES, arrivals, certificates, waterfall
 from page.health import Took
 from page.health import arrivals as arrived
-from page.rows import Book, Minute, Price
+from page.rows import Book, Candle, Minute, Price
 from tests.page_rows import PRICES, VENUE, Recorded
 
 NOON = datetime(2026, 1, 15, 12, 0, 30, tzinfo=UTC)
@@ -32,7 +32,7 @@ def test_candles_are_told_apart_and_their_axis_has_the_decimals_of_the_tick(symb
     minutes = RECORDED.candles(VENUE, [symbol], NOON - timedelta(hours=1), NOON)[symbol]
     tick = Decimal(PRICES[symbol][1])
     made = read(candlesticks(minutes, WIDTHS[0], view="a", tick=tick))
-    closed, still_open, mean, volume = made["data"]
+    closed, still_open, mean, volume = made["data"][:4]
     assert len(closed["x"]) == len(minutes) - 1
     assert list(still_open["x"]) == [minutes[-1].open_time]
     assert closed["increasing"]["fillcolor"] != still_open["increasing"]["fillcolor"]
@@ -41,6 +41,20 @@ def test_candles_are_told_apart_and_their_axis_has_the_decimals_of_the_tick(symb
     assert max(volume["width"]) < 60_000  # ms: candles beside each other do not touch
     places = len(PRICES[symbol][1].partition(".")[2])
     assert made["layout"]["yaxis"]["tickformat"] == f",.{places}f"
+
+
+def test_patterns_are_marked_above_or_below_their_candles() -> None:
+    """A doji, then a candle that falls and one that engulfs it."""
+    one = Decimal(1)
+    minutes: list[Candle] = []
+    for prices in ("100 105 95 100", "105 106 99 100", "100 107 99 106"):
+        opened, high, low, close = map(Decimal, prices.split())
+        moment = NOON + timedelta(minutes=len(minutes))
+        minutes.append(Candle(moment, opened, high, low, close, one, one, is_closed=True))
+    doji, engulfing = read(candlesticks(minutes, WIDTHS[0], view="a"))["data"][4:]
+    assert (doji["name"], list(doji["x"]), list(doji["y"])) == ("doji", [NOON], [105.0])
+    assert engulfing["name"] == "bullish engulfing"
+    assert (list(engulfing["x"]), list(engulfing["y"])) == ([NOON + timedelta(minutes=2)], [99.0])
 
 
 @pytest.mark.parametrize("price", ["0.00000012", "100000.00"])

