@@ -1,7 +1,14 @@
-"""Candlesticks: closed and open candles, moving averages, and marks of patterns of one candle.
+"""Candlesticks: closed and open candles, moving averages, and marks of patterns.
 
 A mark is a number that the server computes of a candle's own prices, and a condition on it in the
-browser; what needs the candle before (engulfing) cannot be asked this way and has no mark.
+browser. It cannot look at the candle before, which an engulfing one needs, but it knows the mean of
+a column's last two values: twice the mean, less the newer one, is the older one. With `way` (1 of a
+candle that rises, −1 of one that falls, by its price, so that limits are shares of it):
+
+    way · (mean of close − middle) ≥ 0    it begins where the last one ended, or before
+    way · (mean of open − middle) ≤ 0     it ends where that one began, or beyond
+    way · (mean of rise − half) < 0       that one went the other way
+    way · mean of rise > 0                its body is the longer one
 """
 
 from __future__ import annotations
@@ -35,6 +42,7 @@ def _double(column: str) -> str:
 
 _OPEN, _HIGH, _LOW, _CLOSE = (_double(each) for each in ("open", "high", "low", "close"))
 _LENGTH = f"({_HIGH} - {_LOW})"
+_RISE = f"({_CLOSE} - {_OPEN})"
 _BODY = f"abs({_CLOSE} - {_OPEN})"
 # the lower and the higher of open and close: their middle, half a body down or up
 _FOOT = f"({_OPEN} + {_CLOSE} - {_BODY}) / 2"
@@ -52,6 +60,41 @@ HAMMER = _candles(
     f"({_FOOT} - {_LOW} - {_BODY} * 2) / {_LENGTH} AS shadow",
     f"({_HIGH} - {_HEAD}) / {_LENGTH} AS tip",
 )
+ENGULFING = _candles(
+    f"{_CLOSE} AS engulfing",
+    f"{_OPEN} AS start",
+    f"{_CLOSE} AS end",
+    f"{_RISE} AS rise",
+    f"{_RISE} / 2 AS half",
+    f"({_OPEN} + {_CLOSE}) / 2 AS middle",
+    f"{_RISE} / {_BODY} / {_CLOSE} AS way",
+)
+_SHARE = 1e-9  # of the price: nothing; a running mean is not exact
+_ENGULFING_STEPS = (
+    *(then.moving_average(each, 2, f"mean of {each}", of="E") for each in ("start", "end", "rise")),
+    then.combined("mean of end", "-", "middle", "from its end", of="E"),
+    then.combined("mean of start", "-", "middle", "to its start", of="E"),
+    then.combined("mean of rise", "-", "half", "against", of="E"),
+    *(
+        then.combined(each, "*", "way", name, of="E")
+        for each, name in (
+            ("from its end", "begins"),
+            ("to its start", "ends"),
+            ("against", "turns"),
+            ("mean of rise", "exceeds"),
+        )
+    ),
+    then.keep("begins", "greaterOrEqual", -_SHARE, of="E"),
+    then.keep("ends", "lowerOrEqual", _SHARE, of="E"),
+    then.keep("turns", "lower", -_SHARE, of="E"),
+    then.keep("exceeds", "greater", _SHARE, of="E"),
+)
+_HELPERS = (
+    *("is_closed", "body", "thickness", "shadow", "tip"),
+    *("start", "end", "rise", "half", "middle", "way"),
+    *("mean of start", "mean of end", "mean of rise", "from its end", "to its start", "against"),
+    *("begins", "ends", "turns", "exceeds"),
+)
 
 STEPS = (
     then.sort("open_time"),
@@ -62,7 +105,8 @@ STEPS = (
     then.keep("thickness", "greater", 0.1, of="D"),
     then.keep("shadow", "greaterOrEqual", 0, of="D"),
     then.keep("tip", "lowerOrEqual", 0.1, of="D"),
-    then.columns(without=["is_closed", "body", "thickness", "shadow", "tip"]),
+    *_ENGULFING_STEPS,
+    then.columns(without=_HELPERS),
 )
 
 
@@ -85,6 +129,7 @@ def candlesticks(board: Board) -> None:
     panel.override_by_name("still_open", looks.marks("open candle, close so far", looks.AMBER, 14))
     panel.override_by_name("doji", looks.marks("doji", looks.BLUE))
     panel.override_by_name("hammer", looks.marks("hammer", "#ab47bc"))
+    panel.override_by_name("engulfing", looks.marks("engulfing", looks.AMBER, 6))
     for each in STEPS:
         panel.with_transformation(each)
     board.panel(
@@ -92,12 +137,14 @@ def candlesticks(board: Board) -> None:
         "Candles of ${interval}",
         "Volume below. The large point is the close of the candle that is still open. Marks: a "
         "doji has a body of at most a tenth of its length; a hammer has a thicker one, a lower "
-        "shadow of at least twice the body and an upper one of at most a tenth of the length. "
+        "shadow of at least twice the body and an upper one of at most a tenth of the length; an "
+        "engulfing one goes the other way than the one before, and its body covers and exceeds it. "
         "What is read reaches back from the end of the range: at least a month of 1m to 15m, a "
         "year of 30m to 4h, ten years above. Before that it stays empty: choose longer candles.",
         CANDLES,
         STILL_OPEN,
         DOJI,
         HAMMER,
+        ENGULFING,
         size=(16, 14),
     )

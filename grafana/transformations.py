@@ -83,6 +83,24 @@ def moving_average(field: str, rows: int, alias: str, *, of: str) -> DataTransfo
     )
 
 
+def combined(left: str, operator: str, right: str, alias: str, *, of: str) -> DataTransformerConfig:
+    """A new column of one query, by its letter: two columns by one of + - * /, row by row."""
+    return DataTransformerConfig(
+        "calculateField",
+        filter_val=MatcherConfig("byRefId", of),
+        options={
+            "mode": "binary",
+            "timeSeries": False,
+            "binary": {"left": _column(left), "operator": operator, "right": _column(right)},
+            "alias": alias,
+        },
+    )
+
+
+def _column(name: str) -> dict[str, object]:
+    return {"matcher": {"id": "byName", "options": name}}
+
+
 def extract(field: str, paths: Mapping[str, str]) -> DataTransformerConfig:
     """New columns out of a JSON text: {path: name}; they replace the others."""
     return DataTransformerConfig(
