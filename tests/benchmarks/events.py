@@ -36,7 +36,7 @@ def trade_row(number: int, symbols: int = SYMBOLS) -> Row:
         "notional_usd": f"{worth}.{number % 1000:03d}000000000000000",
         "is_buyer_maker": number % 2 == 0,
         "is_best_match": True,
-        "ingested_at": moment[:-4] + "456Z",
+        "ingested_at": _ingested(number, SPEED_MS),
     }
 
 
@@ -62,8 +62,14 @@ def kline_row(number: int, symbols: int = SYMBOLS) -> Row:
         "taker_buy_quote_volume": f"{number % 99_989}.{number % 100:02d}0000000000000000",
         "is_closed": True,
         "as_of": iso(ms + MINUTE_MS),
-        "ingested_at": iso(ms + MINUTE_MS)[:-4] + "456Z",
+        "ingested_at": _ingested(number, MINUTE_MS // symbols),
     }
+
+
+def _ingested(number: int, step_ms: int) -> str:
+    """When its transaction began, as PostgreSQL's now(): the same for all rows of it."""
+    transaction = number // IN_TRANSACTION + 1
+    return iso(START_MS + transaction * IN_TRANSACTION * step_ms)[:-4] + "456Z"
 
 
 KEYS = {
