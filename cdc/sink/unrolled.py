@@ -8,6 +8,17 @@ for each column instead:
 - each time is read once; clustering columns of fixed width are packed by one struct;
 - a head, the values and a tail become one statement in one join.
 
+Of `prices_by_day` it is, for example,
+
+    def pack(row, head, tail):
+        us_observed_at = read_observed_at(row.observed_at)
+        us_ingested_at = read_ingested_at(row.ingested_at) if row.ingested_at is not None else None
+        partition = partitions[row.venue, row.symbol, row.observed_at[:10],]
+        clustering = fixed(8, us_observed_at // 1000)
+        return partition, clustering, join((head, partition, clustering,
+            (amount_price := decimal(row.price)),
+            bigint(8, us_ingested_at) if row.ingested_at is not None else NULL, tail))
+
 It knows what is usual. Else it raises one of UNUSUAL, and `cdc.sink.encoder` packs the row column
 by column, or says what is wrong with it. It never gives other bytes than that would
 (tests/unit/test_cdc_unrolled.py).
