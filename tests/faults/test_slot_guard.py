@@ -29,10 +29,11 @@ from tests.conftest import (
 from tests.faults.rig import Rig, metrics_of
 from tests.faults.trial import Trial
 
-pytestmark = [pytest.mark.fault, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(1500)]
 
 KEEP_MB = 128
-SHED_WITHIN_S = 150
+SHED_WITHIN_S = 150  # the first stream
+ALL_SHED_WITHIN_S = 480  # prices go last: alone they need minutes to come near the limit
 CALM_SHARE = 0.15  # of the limit, before the fault
 VARIABLES = {
     "TIDEMARK_POSTGRES_MAX_SLOT_WAL_KEEP_MB": str(KEEP_MB),
@@ -170,7 +171,7 @@ def test_slot_outlives_a_connect_that_stands_still(small: Rig, trial: Trial) -> 
         with Observer(rig).looking() as frozen, rig.frozen("connect") as pid:
             began = time.monotonic()
             trial.note(rig.alarm("shedding", within_s=SHED_WITHIN_S))
-            rig.until("all is shed", lambda: ingest_level(rig) == ALL or None, SHED_WITHIN_S)
+            rig.until("all is shed", lambda: ingest_level(rig) == ALL or None, ALL_SHED_WITHIN_S)
             shown = rig.pipeline.tidemark("status").stdout
             assert f"{', '.join(ORDER)} since" in shown, shown
             before, candles = rows(rig), newest_candle(rig)
