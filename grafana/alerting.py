@@ -13,7 +13,7 @@ from grafana.pipeline import VERIFIED_TABLES
 from grafana.query import Placed, Query, cql, texts
 from grafana.targets import CASSANDRA, PROMETHEUS, CassandraTarget, Metric
 
-FOLDER = "Tidemark"
+FOLDER = "Tidemark alerts"  # of a name of its own: by one name Grafana makes two folders
 RECEIVER = "tidemark-webhook"
 UID = {CASSANDRA: "tidemark-cassandra", PROMETHEUS: "tidemark-prometheus"}
 HALF_A_MINUTE, TEN_MINUTES_S = "30s", 600

@@ -124,6 +124,7 @@ def candlesticks(board: Board) -> None:
         .decimals(looks.PRICE_DECIMALS)
         .no_value("no candles of this length in this range")
     )
+    panel.override_by_name("volume", looks.unit(looks.AMOUNT, 1))
     panel.override_by_name("mean of 7", [looks.color(looks.AMBER), Setting("custom.lineWidth", 1)])
     panel.override_by_name("mean of 25", [looks.color(looks.BLUE), Setting("custom.lineWidth", 1)])
     panel.override_by_name("still_open", looks.marks("open candle, close so far", looks.AMBER, 14))

@@ -22,6 +22,7 @@ PERCENT, MONEY, AMOUNT, AGE = "percent", "currencyUSD", "short", "dateTimeFromNo
 NEVER = -(10**15)  # the year 1, in ms, is far above it
 
 EMPTY = "nothing in this range"
+NARROWEST = 60  # pixels of a column; by Grafana's 150 the last ones of five are out of sight
 
 
 def thresholds(*steps: tuple[float | None, str]) -> builders.ThresholdsConfig:
@@ -122,6 +123,7 @@ def lines(name: str, decimals: int | None = None) -> timeseries.Panel:
 def rows(fields: Mapping[str, Sequence[Setting]], *, empty: str = EMPTY) -> table.Panel:
     """A table with settings of its columns."""
     panel = table.Panel().no_value(empty).cell_height(common.TableCellHeight.SM).show_header(True)
+    panel.override_by_regexp("/.*/", [Setting("custom.minWidth", NARROWEST)])
     for name, settings in fields.items():
         panel.override_by_name(name, list(settings))
     return panel

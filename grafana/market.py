@@ -104,6 +104,7 @@ LARGE_TRADES = Query(
     shape="table",
 )
 
+HIDDEN = ("quote_asset", "status")  # by which pairs are chosen
 OF_THE_QUOTE = (
     transformations.merge(),
     transformations.keep("quote_asset", "equal", "${quote}"),
@@ -154,7 +155,7 @@ def _ranking(board: Board, ranking: str, title: str) -> None:
     panel.with_transformation(transformations.sort("snapshot_at", descending=True))
     panel.with_transformation(transformations.limit(5))
     panel.with_transformation(transformations.columns(without=["quote_asset"]))
-    board.panel(panel, title, RULE, movers(ranking), size=(8, 7))
+    board.panel(panel, title, RULE, movers(ranking), size=(8, 8))
 
 
 def _sparklines(board: Board, ranking: str, title: str) -> None:
@@ -183,10 +184,12 @@ def _heat(board: Board) -> None:
         .color_mode(common.BigValueColorMode.BACKGROUND_SOLID)
         .graph_mode(common.BigValueGraphMode.NONE)
         .text_mode(common.BigValueTextMode.VALUE_AND_NAME)
-        .reduce_options(ReduceDataOptions().values(True).limit(60).fields("/^change$/"))
+        .reduce_options(ReduceDataOptions().values(True).limit(60))
         .no_value("no statistics of this quote asset")
     )
-    for each in (*OF_THE_QUOTE, transformations.limit(60)):
+    # the change alone is a number: a field is found by the name that is shown, here the pair's
+    shown = transformations.columns(without=["statistics", "turnover", "listing", *HIDDEN])
+    for each in (*OF_THE_QUOTE, transformations.limit(60), shown):
         panel.with_transformation(each)
     board.panel(
         panel,
@@ -214,7 +217,7 @@ def _current_prices(board: Board) -> None:
         },
         empty="no prices of this quote asset",
     )
-    hidden = ["prices", "statistics", "listing", "quote_asset", "status"]
+    hidden = ["prices", "statistics", "listing", *HIDDEN]
     order = ["symbol", "price", "change", "low", "high", "turnover", "trades", "observed_at"]
     for each in (*OF_THE_QUOTE, transformations.columns(order, without=hidden)):
         panel.with_transformation(each)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from grafana_foundation_sdk.models import common
+
 from grafana import looks
 from grafana.board import Board
 from grafana.targets import Metric
@@ -93,19 +95,22 @@ CHARTS = (
         12,
     ),
 )
-RAISED = (Metric("max by (alarm) (tidemark_alarm) > 0", "{{alarm}}", instant=True),)
+RAISED = (
+    Metric("max by (alarm) (tidemark_alarm) > 0", "{{alarm}}", instant=True),
+    # without any it is 0, and where Prometheus does not answer there is nothing
+    Metric("sum(tidemark_alarm) == 0", "no alarm is raised", instant=True),
+)
 
 
 def metrics(board: Board) -> None:
     """Everything that only the processes' own metrics know."""
     board.row("Of the running processes (Prometheus)")
-    raised = looks.number("short", (None, looks.GREEN), (1, looks.RED)).no_value(
-        "no alarm is raised"
-    )
+    raised = looks.number("short", (None, looks.GREEN), (1, looks.RED)).no_value(EMPTY)
+    raised.text_mode(common.BigValueTextMode.VALUE_AND_NAME)
     board.panel(
         raised,
         "Raised now",
-        "The watch's alarms that are raised. Empty also where Prometheus does not run.",
+        "The watch's alarms that are raised.",
         *RAISED,
         size=(6, 8),
     )

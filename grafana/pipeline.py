@@ -112,6 +112,7 @@ def _waterfall(board: Board) -> None:
         .min(0)
         .orientation(common.VizOrientation.HORIZONTAL)
         .display_mode(common.BarGaugeDisplayMode.BASIC)
+        .thresholds(looks.thresholds((None, looks.BLUE)))
         .reduce_options(ReduceDataOptions().calcs(["lastNotNull"]).fields(""))
     )
     about = (
@@ -173,6 +174,7 @@ def _certificates(board: Board) -> None:
         .show_value(common.VisibilityMode.AUTO)
         .no_value("no minute of this symbol was judged in this range")
     )
+    panel.with_transformation(then.columns(without=["symbol"]))
     board.panel(
         panel,
         "Certificates of ${symbol}",

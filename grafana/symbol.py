@@ -136,7 +136,7 @@ def _statistics(board: Board) -> None:
     panel.decimals(looks.PRICE_DECIMALS)
     panel.override_by_name("change", [*looks.unit(looks.PERCENT, 2), *_sign()])
     for name in ("volume", "turnover", "trades"):
-        panel.override_by_name(name, looks.unit(looks.AMOUNT))
+        panel.override_by_name(name, looks.unit(looks.AMOUNT, 1))
     for each in (*_newest_of_both("as_of", 1), then.columns(without=["symbol", "as_of"])):
         panel.with_transformation(each)
     board.panel(
@@ -191,7 +191,7 @@ def _lines(board: Board) -> None:
         size=(8, 9),
     )
     spread = looks.lines(looks.PRICE, looks.PRICE_DECIMALS)
-    right = [Setting("unit", "suffix:bp"), Setting("custom.axisPlacement", "right")]
+    right = [*looks.unit("suffix:bp", 4), Setting("custom.axisPlacement", "right")]
     spread.override_by_name("basis_points", looks.named("of the best ask", *right))
     about = "Of the range's last six hours at least."
     board.panel(spread, "Spread", f"Best ask less best bid. {about}", SPREAD, size=(8, 9))
@@ -235,7 +235,7 @@ def _depth(board: Board) -> None:
         "Quantities of the ten best levels of each side, the best in the middle, in the newest "
         "book up to the end of the range.",
         *BOOK,
-        size=(8, 12),
+        size=(8, 16),
     )
 
 
@@ -256,5 +256,5 @@ def _large_trades(board: Board) -> None:
         "Trades worth more than 100,000 USD of the range's last day and the day before, out of the "
         "venue's newest 2,000 of each day.",
         LARGE_TRADES,
-        size=(16, 12),
+        size=(16, 16),
     )
