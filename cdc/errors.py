@@ -89,6 +89,10 @@ class Contended(Retryable):
     """Rows that were to be touched are held by another transaction."""
 
 
+class Adrift(CdcError):
+    """The consumer group does not take this process back; another one in its place will be."""
+
+
 class BadCondition(CdcError):
     """A person's SQL condition that PostgreSQL does not take."""
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from cdc.errors import RetentionPassed, TopicRecreated, Unreachable
+from cdc.errors import Adrift, RetentionPassed, TopicRecreated, Unreachable
 from cdc.settings import CdcSettings
 
 log = structlog.get_logger(__name__)
@@ -24,6 +24,8 @@ Offsets = Mapping[Partition, int]
 
 _ADMIN_TIMEOUT_S = 10.0
 _REVOKE_S, _REVOKE_STEP_S = 2.0, 0.05
+_REJOIN_SESSIONS = 3  # timeouts of a session, within which a group takes a lost member back
+_ANSWER_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ class LogReader:
         self._paused = False
         self._halted: set[Partition] = set()
         self._not_committed: set[Partition] = set()
+        self._lost_at: float | None = None  # when the group dropped us, until it takes us back
         configuration = _configuration(settings) | {"on_commit": self._commit_answered}
         self._consumer = Consumer(configuration, logger=logging.getLogger("librdkafka"))
         self._consumer.subscribe(
@@ -121,6 +124,25 @@ class LogReader:
         """Partitions whose commit failed since the last call."""
         taken, self._not_committed = self._not_committed, set()
         return taken
+
+    def check(self) -> None:
+        """Raise Adrift where the group does not take us back although Kafka answers.
+
+        librdkafka 2.16 seldom stays out for ever after its session has timed out: it polls in
+        peace, and the group is empty.
+        """
+        patience_s = _REJOIN_SESSIONS * self._settings.session_timeout_ms / 1000
+        if self._lost_at is None or time.monotonic() - self._lost_at < patience_s:
+            return
+        try:
+            self._consumer.list_topics(timeout=_ANSWER_S)
+        except KafkaException:
+            self._lost_at = time.monotonic()  # nobody is there who could
+        else:
+            raise Adrift(
+                f"the group {self._settings.sink_group} has not taken the sink back for "
+                f"{patience_s:.0f} s: it begins anew"
+            )
 
     def pause(self) -> None:
         """Fetch nothing, yet stay in the group."""
@@ -207,6 +229,7 @@ class LogReader:
         except Exception as error:  # noqa: BLE001 - librdkafka's callback: poll raises it
             self._failure = error
             return
+        self._lost_at = None
         consumer.incremental_assign(
             [TopicPartition(topic, number, at) for (topic, number), at in starts.items()]
         )
@@ -236,6 +259,7 @@ class LogReader:
 
     def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Another member has them already: nothing of them is ours to commit."""
+        self._lost_at = time.monotonic()
         self._drop(partitions)
         consumer.incremental_unassign(partitions)
 

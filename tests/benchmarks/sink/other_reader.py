@@ -94,6 +94,9 @@ class KafkaPythonReader:
     def take_not_committed(self) -> set[Partition]:
         return set()
 
+    def check(self) -> None:
+        """Nobody takes a partition away from it."""
+
     def pause(self) -> None:
         self._consumer.pause(*self._consumer.assignment())
 
