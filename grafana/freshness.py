@@ -17,7 +17,9 @@ HEARTBEAT_AGE = Query(
     ),
     series="source",
 )
-AGES = ((None, GREEN), (15_000, AMBER), (60_000, RED))
+CLOCKS_DIFFER_MS = -60_000
+# the first is the colour of no value, too
+AGES = ((None, RED), (CLOCKS_DIFFER_MS, GREEN), (15_000, AMBER), (60_000, RED))
 HEARTBEAT_AGE_ALERT = replace(HEARTBEAT_AGE, role="alert")
 
 

@@ -144,11 +144,11 @@ def _ranking(board: Board, ranking: str, title: str) -> None:
     panel = looks.rows(
         {
             "rank": looks.named("#", Setting("custom.width", 40)),
-            "symbol": [looks.symbol_link(), nobody],
+            "symbol": [looks.symbol_link(), nobody, Setting("custom.minWidth", 95)],
             "last": looks.price(),
             "change": looks.named("24 h", *looks.signed()),
             "turnover": looks.unit(looks.AMOUNT),
-            "snapshot_at": looks.named("as of", *looks.age()),
+            "snapshot_at": looks.named("as of", *looks.age(), Setting("custom.minWidth", 110)),
         },
         empty="no ranking in the two days before the end of the range",
     )
