@@ -149,7 +149,11 @@ def _plugins(settings: StackSettings, installed: Installed) -> tuple[Path, dict[
     for folder in (own, installed.home / "data" / "plugins", Path("/var/lib/grafana/plugins")):
         if (folder / PLUGIN / "plugin.json").is_file():
             signed = (folder / PLUGIN / "MANIFEST.txt").is_file()
-            return folder, {"allow_loading_unsigned_plugins": "" if signed else PLUGIN}
+            # ours is all that is needed: nothing of Grafana's own choice is fetched
+            return folder, {
+                "allow_loading_unsigned_plugins": "" if signed else PLUGIN,
+                "preinstall_disabled": "true",
+            }
     return own, {"preinstall": f"{PLUGIN}@{PLUGIN_VERSION}"}
 
 

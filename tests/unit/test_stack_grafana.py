@@ -103,7 +103,10 @@ def test_plugin_that_is_there_is_taken_and_else_fetched(tmp_path: Path) -> None:
     (folder / grafana.PLUGIN / "plugin.json").touch()
     parser = told(settings, tmp_path / "home")
     assert parser["paths"]["plugins"] == str(folder)
-    assert dict(parser["plugins"]) == {"allow_loading_unsigned_plugins": grafana.PLUGIN}
+    assert dict(parser["plugins"]) == {
+        "allow_loading_unsigned_plugins": grafana.PLUGIN,
+        "preinstall_disabled": "true",
+    }
     (folder / grafana.PLUGIN / "MANIFEST.txt").touch()
     assert told(settings, tmp_path / "home")["plugins"]["allow_loading_unsigned_plugins"] == ""
 
