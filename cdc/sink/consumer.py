@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from cdc.errors import Adrift, RetentionPassed, TopicRecreated, Unreachable
 from cdc.settings import CdcSettings
@@ -24,8 +25,8 @@ Offsets = Mapping[Partition, int]
 
 _ADMIN_TIMEOUT_S = 10.0
 _REVOKE_S, _REVOKE_STEP_S = 2.0, 0.05
-_REJOIN_SESSIONS = 3  # timeouts of a session, within which a group takes a lost member back
-_ANSWER_S = 1.0
+_JOIN_SESSIONS = 3  # timeouts of a session, within which a group takes a member in
+_ANSWER_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ class LogReader:
         self._paused = False
         self._halted: set[Partition] = set()
         self._not_committed: set[Partition] = set()
-        self._lost_at: float | None = None  # when the group dropped us, until it takes us back
+        self._out_since: float | None = time.monotonic()  # None while partitions are ours
         configuration = _configuration(settings) | {"on_commit": self._commit_answered}
         self._consumer = Consumer(configuration, logger=logging.getLogger("librdkafka"))
         self._consumer.subscribe(
@@ -126,23 +127,32 @@ class LogReader:
         return taken
 
     def check(self) -> None:
-        """Raise Adrift where the group does not take us back although Kafka answers.
+        """Raise Adrift where the group does not know us although Kafka answers.
 
-        librdkafka 2.16 seldom stays out for ever after its session has timed out: it polls in
-        peace, and the group is empty.
+        A broker that was frozen is not in its own metadata for a moment. A librdkafka (2.10 on)
+        that asks just then forgets every broker and asks nobody again: it polls in peace, for ever.
+        So another client asks.
         """
-        patience_s = _REJOIN_SESSIONS * self._settings.session_timeout_ms / 1000
-        if self._lost_at is None or time.monotonic() - self._lost_at < patience_s:
+        patience_s = _JOIN_SESSIONS * self._settings.session_timeout_ms / 1000
+        if self._out_since is None or time.monotonic() - self._out_since < patience_s:
             return
-        try:
-            self._consumer.list_topics(timeout=_ANSWER_S)
-        except KafkaException:
-            self._lost_at = time.monotonic()  # nobody is there who could
-        else:
+        known = self._members()
+        if known is not None and self._consumer.memberid() not in known:
             raise Adrift(
-                f"the group {self._settings.sink_group} has not taken the sink back for "
-                f"{patience_s:.0f} s: it begins anew"
+                f"the group {self._settings.sink_group} has not known the sink for "
+                f"{patience_s:.0f} s, although Kafka answers: it begins anew"
             )
+        self._out_since = time.monotonic()  # nobody could know us, or there is nothing for us
+
+    def _members(self) -> set[str] | None:
+        """Whom the group has; None where Kafka does not answer."""
+        group = self._settings.sink_group
+        admin = AdminClient({"bootstrap.servers": self._settings.kafka_bootstrap})
+        asked = admin.describe_consumer_groups([group], request_timeout=_ANSWER_S)
+        try:
+            return {each.member_id for each in asked[group].result().members}
+        except KafkaException:
+            return None
 
     def pause(self) -> None:
         """Fetch nothing, yet stay in the group."""
@@ -229,7 +239,7 @@ class LogReader:
         except Exception as error:  # noqa: BLE001 - librdkafka's callback: poll raises it
             self._failure = error
             return
-        self._lost_at = None
+        self._out_since = None
         consumer.incremental_assign(
             [TopicPartition(topic, number, at) for (topic, number), at in starts.items()]
         )
@@ -259,7 +269,7 @@ class LogReader:
 
     def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Another member has them already: nothing of them is ours to commit."""
-        self._lost_at = time.monotonic()
+        self._out_since = time.monotonic()
         self._drop(partitions)
         consumer.incremental_unassign(partitions)
 

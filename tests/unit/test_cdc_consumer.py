@@ -8,7 +8,6 @@ from contextlib import closing
 from types import SimpleNamespace
 
 import pytest
-from confluent_kafka import Consumer
 
 from cdc.errors import Adrift, RetentionPassed, TopicRecreated
 from cdc.settings import CdcSettings
@@ -62,22 +61,29 @@ def reader() -> Iterator[LogReader]:
         yield made
 
 
-def test_a_reader_that_is_not_taken_back_gives_up_only_where_kafka_answers(
+def test_a_reader_is_adrift_only_where_kafka_answers_and_does_not_know_it(
     reader: LogReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It asks the real client; then one that gets an answer."""
-    reader.check()  # in its group, as far as it knows
-    consumer: Consumer = reader._consumer
-    reader._lost(SimpleNamespace(incremental_unassign=lambda _: None), [])  # type: ignore[arg-type]
-    reader.check()  # a moment ago: it may come back
-    began = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: began + 18.1)
-    reader.check()  # Kafka is away: nobody could take it back
-    answering = SimpleNamespace(list_topics=lambda timeout: timeout)
-    monkeypatch.setattr(reader, "_consumer", answering)
-    reader.check()  # and from that moment on it has as long again
-    monkeypatch.setattr(time, "monotonic", lambda: began + 2 * 18.2)
+    """The clients are real ones, of a Kafka that is away; what it answers otherwise is given."""
+    clock = [time.monotonic()]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    reader.check()  # just begun
+    clock[0] += 18.1
+    reader.check()  # Kafka is away: nobody could know it
+    monkeypatch.setattr(reader, "_members", lambda: {"another", reader._consumer.memberid()})
+    clock[0] += 18.1
+    reader.check()  # in the group, which has no partition for it
+    monkeypatch.setattr(reader, "_members", lambda: {"another"})
+    clock[0] += 17.9
+    reader.check()  # it may be joining
+    clock[0] += 0.2
     with pytest.raises(Adrift, match="begins anew"):
         reader.check()
-    monkeypatch.undo()
-    assert reader._consumer is consumer
+    monkeypatch.setattr(reader, "_starts", lambda *_: {})
+    reader._assigned(SimpleNamespace(incremental_assign=lambda _: None), [])  # type: ignore[arg-type]
+    clock[0] += 100
+    reader.check()
+    reader._lost(SimpleNamespace(incremental_unassign=lambda _: None), [])  # type: ignore[arg-type]
+    clock[0] += 18.1
+    with pytest.raises(Adrift):
+        reader.check()
