@@ -64,7 +64,7 @@ ENGULFING = _candles(
     f"{_CLOSE} AS engulfing",
     f"{_OPEN} AS start",
     f"{_CLOSE} AS end",
-    f"{_RISE} AS rise",
+    f"{_CLOSE} - {_OPEN} AS rise",  # in brackets it would be a tuple
     f"{_RISE} / 2 AS half",
     f"({_OPEN} + {_CLOSE}) / 2 AS middle",
     f"{_RISE} / {_BODY} / {_CLOSE} AS way",
