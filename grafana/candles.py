@@ -130,7 +130,7 @@ def candlesticks(board: Board) -> None:
     panel.override_by_name("still_open", looks.marks("open candle, close so far", looks.AMBER, 14))
     panel.override_by_name("doji", looks.marks("doji", looks.BLUE))
     panel.override_by_name("hammer", looks.marks("hammer", "#ab47bc"))
-    panel.override_by_name("engulfing", looks.marks("engulfing", looks.AMBER, 6))
+    panel.override_by_name("engulfing", looks.marks("engulfing", "#eceff1", 8))
     for each in STEPS:
         panel.with_transformation(each)
     board.panel(
