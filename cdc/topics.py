@@ -188,6 +188,12 @@ class Topics:
             (key.topic, key.partition): info.offset for key, info in found.get(group, {}).items()
         }
 
+    def members(self, group: str) -> set[str]:
+        """Ids of the group's members; of a group that Kafka does not know there are none."""
+        with self._speaking():
+            found = self._admin.describe_groups([group])
+        return {each["member_id"] for each in found.get(group, {}).get("members", ())}
+
     def lag(self, group: str, topics: Iterable[str]) -> Positions:
         """Messages that the group has not committed yet, a partition."""
         names = list(topics)

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
-from confluent_kafka.admin import AdminClient
 
-from cdc.errors import Adrift, RetentionPassed, TopicRecreated, Unreachable
+from cdc.errors import RetentionPassed, TopicRecreated, Unreachable
 from cdc.settings import CdcSettings
+from cdc.sink.membership import Membership
 
 log = structlog.get_logger(__name__)
 
@@ -25,8 +25,6 @@ Offsets = Mapping[Partition, int]
 
 _ADMIN_TIMEOUT_S = 10.0
 _REVOKE_S, _REVOKE_STEP_S = 2.0, 0.05
-_JOIN_SESSIONS = 3  # timeouts of a session, within which a group takes a member in
-_ANSWER_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +85,9 @@ class LogReader:
         self._paused = False
         self._halted: set[Partition] = set()
         self._not_committed: set[Partition] = set()
-        self._out_since: float | None = time.monotonic()  # None while partitions are ours
         configuration = _configuration(settings) | {"on_commit": self._commit_answered}
         self._consumer = Consumer(configuration, logger=logging.getLogger("librdkafka"))
+        self.membership = Membership(settings, self._consumer.memberid)
         self._consumer.subscribe(
             sorted(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
         )
@@ -125,34 +123,6 @@ class LogReader:
         """Partitions whose commit failed since the last call."""
         taken, self._not_committed = self._not_committed, set()
         return taken
-
-    def check(self) -> None:
-        """Raise Adrift where the group does not know us although Kafka answers.
-
-        A broker that was frozen is not in its own metadata for a moment. A librdkafka (2.10 on)
-        that asks just then forgets every broker and asks nobody again: it polls in peace, for ever.
-        So another client asks.
-        """
-        patience_s = _JOIN_SESSIONS * self._settings.session_timeout_ms / 1000
-        if self._out_since is None or time.monotonic() - self._out_since < patience_s:
-            return
-        known = self._members()
-        if known is not None and self._consumer.memberid() not in known:
-            raise Adrift(
-                f"the group {self._settings.sink_group} has not known the sink for "
-                f"{patience_s:.0f} s, although Kafka answers: it begins anew"
-            )
-        self._out_since = time.monotonic()  # nobody could know us, or there is nothing for us
-
-    def _members(self) -> set[str] | None:
-        """Whom the group has; None where Kafka does not answer."""
-        group = self._settings.sink_group
-        admin = AdminClient({"bootstrap.servers": self._settings.kafka_bootstrap})
-        asked = admin.describe_consumer_groups([group], request_timeout=_ANSWER_S)
-        try:
-            return {each.member_id for each in asked[group].result().members}
-        except KafkaException:
-            return None
 
     def pause(self) -> None:
         """Fetch nothing, yet stay in the group."""
@@ -239,7 +209,7 @@ class LogReader:
         except Exception as error:  # noqa: BLE001 - librdkafka's callback: poll raises it
             self._failure = error
             return
-        self._out_since = None
+        self.membership.began()
         consumer.incremental_assign(
             [TopicPartition(topic, number, at) for (topic, number), at in starts.items()]
         )
@@ -269,7 +239,7 @@ class LogReader:
 
     def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Another member has them already: nothing of them is ours to commit."""
-        self._out_since = time.monotonic()
+        self.membership.ended()
         self._drop(partitions)
         consumer.incremental_unassign(partitions)
 

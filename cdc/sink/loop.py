@@ -89,7 +89,7 @@ class Sink:
         if now >= self._next_round:
             self._next_round = now + self._settings.commit_interval_ms / 1000
             self._settle()
-            self._reader.check()
+            self._reader.membership.check()
 
     def reopen(self) -> None:
         """Read the log anew, from what is committed; what is under way still counts as pending."""

@@ -16,6 +16,7 @@ from kafka.structs import OffsetAndMetadata
 from cdc.settings import CdcSettings
 from cdc.sink import loop, service
 from cdc.sink.consumer import Offsets, Partition
+from cdc.sink.membership import Membership
 from runtime import logs
 from runtime.shutdown import Shutdown
 
@@ -74,6 +75,8 @@ class KafkaPythonReader:
             for number in self._consumer.partitions_for_topic(topic) or ()
         ]
         self._consumer.assign(found)
+        self.membership = Membership(settings, lambda: None)
+        self.membership.began()  # it has its partitions without a group
         on_assigned(
             {(each.topic, each.partition): self._consumer.committed(each) or 0 for each in found}
         )
@@ -93,9 +96,6 @@ class KafkaPythonReader:
 
     def take_not_committed(self) -> set[Partition]:
         return set()
-
-    def check(self) -> None:
-        """Nobody takes a partition away from it."""
 
     def pause(self) -> None:
         self._consumer.pause(*self._consumer.assignment())

@@ -1,0 +1,67 @@
+"""A sink gives up only where Kafka answers and its group does not know it."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from cdc.errors import Adrift
+from cdc.settings import CdcSettings
+from cdc.sink.membership import Membership
+from tests.conftest import free_ports
+
+US = "tidemark-sink-1"
+
+
+@pytest.fixture
+def membership() -> Membership:
+    """Of a Kafka that is not there; a group has 18 s to take a member in."""
+    (port,) = free_ports(1)
+    settings = CdcSettings(kafka_bootstrap=f"127.0.0.1:{port}", session_timeout_ms=6000)
+    return Membership(settings, lambda: US)
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._now = time.monotonic()
+        monkeypatch.setattr(time, "monotonic", lambda: self._now)
+
+    def passes(self, seconds: float) -> None:
+        self._now += seconds
+
+
+def test_only_a_group_that_answers_can_have_forgotten_us(
+    membership: Membership, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client that asks is a real one while Kafka is away; then its answers are given."""
+    clock = Clock(monkeypatch)
+    membership.ended()
+    clock.passes(18.1)
+    membership.check()  # Kafka is away
+    monkeypatch.setattr(membership, "members", lambda: {"another", US})
+    clock.passes(18.1)
+    membership.check()  # a member, though nothing is there for it
+    monkeypatch.setattr(membership, "members", lambda: {"another"})
+    clock.passes(17.9)
+    membership.check()  # it may be joining
+    clock.passes(0.2)
+    with pytest.raises(Adrift, match="begins anew"):
+        membership.check()
+
+
+def test_who_has_partitions_is_not_asked_for(
+    membership: Membership, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(monkeypatch)
+    monkeypatch.setattr(membership, "members", set[str])
+    membership.began()
+    clock.passes(1000)
+    membership.check()
+    membership.ended()
+    membership.check()
+    clock.passes(18.1)
+    with pytest.raises(Adrift):
+        membership.check()
