@@ -45,8 +45,8 @@ def test_a_member_is_known_and_one_that_left_is_not(
         known = str(reader._consumer.memberid())
     until("nobody", lambda: reader.membership.members() == set() or None)
     left = Membership(settings, lambda: known)
-    now = time.monotonic()
     left.check()
-    monkeypatch.setattr(time, "monotonic", lambda: now + 18.5)
+    now = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: now() + 18.5)
     with pytest.raises(Adrift, match=GROUP):
         left.check()

@@ -23,14 +23,14 @@ def membership() -> Membership:
 
 
 class Clock:
-    """A clock that a test moves."""
+    """The clock, which a test may put forward."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._now = time.monotonic()
-        monkeypatch.setattr(time, "monotonic", lambda: self._now)
+        self._ahead_s, now = 0.0, time.monotonic
+        monkeypatch.setattr(time, "monotonic", lambda: now() + self._ahead_s)
 
     def passes(self, seconds: float) -> None:
-        self._now += seconds
+        self._ahead_s += seconds
 
 
 def test_only_a_group_that_answers_can_have_forgotten_us(
