@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 import psutil
 
@@ -12,6 +13,15 @@ def cpu_s(pid: int) -> float:
     """User and system time of a process with all its threads."""
     times = psutil.Process(pid).cpu_times()
     return float(times.user + times.system)
+
+
+def cpu_of(processes: Iterable[psutil.Process]) -> float:
+    """The same of several; one that has ended meanwhile counts for nothing."""
+    found = 0.0
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            found += cpu_s(process.pid)
+    return found
 
 
 def machine_s() -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -70,6 +70,18 @@ def load_line(windows: Sequence[Told], those: str) -> str:
         f"{max(loads):.1f}); of the machine's CPU, what is none of {those} "
         f"took {median(others):.0%} (at most {max(others):.0%}). Medians, with least and most."
     )
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a table; figures stand right, from the second column on."""
+    marks = ["---", *["---:"] * (len(heads) - 1)]
+    return [f"| {' | '.join(cells)} |" for cells in (heads, marks, *rows)]
+
+
+def absences(results: Results) -> Iterator[str]:
+    """Who could not take part, and why, as lines of a list."""
+    for name, reason in results["absent"].items():
+        yield f"- **{name}** left: {reason}"
 
 
 def _write_json(path: Path, results: Results) -> None:

@@ -71,3 +71,5 @@ EXACTLY_ONCE = Variant(
     title="our settings, exactly-once source on",
     worker={"exactly.once.source.support": "enabled"},
 )
+
+VARIANTS = (OURS, STOCK, EXACTLY_ONCE)

@@ -27,10 +27,13 @@ class Worker:
         properties = self._settings.run / f"connect-{variant.name}.properties"
         write(properties, text)
         usual = connect.program(self._settings)
-        command = (*usual.command[:-1], str(properties))  # the last word names the worker's file
+        *words, file = usual.command
+        assert file.endswith(".properties"), "the last word names the worker's file"
         self._supervisor.halt(connect.NAME)
         environment = configuration(text)
-        self._supervisor.update([replace(usual, command=command, environment=environment)])
+        self._supervisor.update(
+            [replace(usual, command=(*words, str(properties)), environment=environment)]
+        )
         self._supervisor.launch(connect.NAME)
         launcher.wait_ready(self._settings, connect.NAME)
 
