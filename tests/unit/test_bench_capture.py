@@ -104,7 +104,7 @@ class Slot:
 
 def test_a_plain_reader_counts_inserted_rows_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     slot = Slot([b"B...", b"R...", b"Irow1", b"Irow2", b"C...", b"B...", b"Irow3", b"Irow4"])
-    monkeypatch.setattr(raw.psycopg2, "connect", lambda **_dsn: slot)
+    monkeypatch.setattr("psycopg2.connect", lambda **_dsn: slot)
     monkeypatch.setattr(CdcSettings, "secret", lambda _self, _role: "")
     moments = iter([1.0, 2.0])
     flow = raw.drained(CdcSettings(), 2, 3, lambda: next(moments))
