@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -30,23 +31,36 @@ def keep(name: str, results: Results) -> Path:
     return kept
 
 
-def published(name: str) -> Path:
-    """The results beside the document."""
-    return DOCUMENT.with_name(f"benchmarks-{name}.json")
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A kit's part: what its section says of the results, under the picture that `draw` makes."""
 
+    name: str
+    section: Callable[[Results], str]
+    caption: str = ""
+    draw: Callable[[Results], str] | None = None
 
-def publish(name: str, render: Callable[[Results], str], source: Path) -> None:
-    """Write a kit's part of the document from results in a file, and keep them beside it."""
-    results = json.loads(source.read_text(encoding="utf-8"))
-    if source != published(name):
-        _write_json(published(name), results)
-    text = replaced(DOCUMENT.read_text(encoding="utf-8"), name, render(results))
-    DOCUMENT.write_text(text, encoding="utf-8")
+    def publish(self, source: Path) -> None:
+        """Write it from the results in a file; they and the picture go beside the document."""
+        results = json.loads(source.read_text(encoding="utf-8"))
+        if source != self.results:
+            _write_json(self.results, results)
+        said = self.section(results)
+        if self.draw is not None:
+            plot = self.results.with_suffix(".svg")
+            plot.write_text(self.draw(results), encoding="utf-8")
+            said = f"![{self.caption}]({plot.name})\n\n{said}"
+        text = replaced(DOCUMENT.read_text(encoding="utf-8"), self.name, said)
+        DOCUMENT.write_text(text, encoding="utf-8")
 
+    def publish_again(self) -> None:
+        """The same as a command: of the file that it names, else of what was published last."""
+        self.publish(Path(sys.argv[1]) if len(sys.argv) > 1 else self.results)
 
-def publish_again(name: str, render: Callable[[Results], str]) -> None:
-    """The same as a command: of the file that it names, else of the results beside the document."""
-    publish(name, render, Path(sys.argv[1]) if len(sys.argv) > 1 else published(name))
+    @property
+    def results(self) -> Path:
+        """The results beside the document."""
+        return DOCUMENT.with_name(f"benchmarks-{self.name}.json")
 
 
 def replaced(text: str, name: str, part: str) -> str:

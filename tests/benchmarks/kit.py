@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.document import Results, keep, publish
+from tests.benchmarks.document import Part, Results, keep
 from tests.benchmarks.figures import conditions
 from tests.benchmarks.rounds import C
 from tests.benchmarks.stacks import say
@@ -34,7 +34,7 @@ def chosen(parser: argparse.ArgumentParser, named: str, contestants: Sequence[C]
 
 
 def record(
-    name: str, outcomes: Iterable[tuple[str, Any]], line: Callable[[Any], str]
+    part: Part, outcomes: Iterable[tuple[str, Any]], line: Callable[[Any], str]
 ) -> dict[str, Any]:
     """Keep each window, a dataclass, as it comes, or why a contestant is left out (str)."""
     results: dict[str, Any] = {"conditions": conditions(), "windows": [], "absent": {}}
@@ -45,12 +45,12 @@ def record(
         else:
             results["windows"].append(asdict(outcome))
             say(line(outcome))
-        keep(name, results)
+        keep(part.name, results)
     return results
 
 
-def conclude(name: str, results: Results, render: Callable[[Results], str], *, write: bool) -> None:
+def conclude(part: Part, results: Results, *, write: bool) -> None:
     """Say what the document says, and write it there if that is wanted."""
-    say(render(results))
+    say(part.section(results))
     if write:
-        publish(name, render, keep(name, results))
+        part.publish(keep(part.name, results))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Self
 
@@ -13,8 +14,10 @@ from tests.benchmarks.capture import document, raw
 from tests.benchmarks.capture.contestants import CONTESTANTS, Contestant
 from tests.benchmarks.capture.flow import TooFewRows, observed
 from tests.benchmarks.capture.standings import standings
-from tests.benchmarks.document import replaced
+from tests.benchmarks.document import DOCUMENT, Part, replaced
+from tests.benchmarks.latency import document as latency
 from tests.benchmarks.rounds import take_turns
+from tests.benchmarks.sink import document as sink
 
 
 def window(contestant: str, number: int, rows: int, **more: Any) -> dict[str, Any]:
@@ -187,3 +190,31 @@ def test_a_kit_writes_between_its_own_markers_alone() -> None:
     assert replaced(done, "one", "new\n") == done
     with pytest.raises(ValueError, match="three"):
         replaced(text, "three", "new\n")
+
+
+@pytest.mark.parametrize("part", [sink.PART, latency.PART, document.PART])
+def test_the_document_has_a_place_for_each_kit(part: Part) -> None:
+    assert "here it is" in replaced(DOCUMENT.read_text(encoding="utf-8"), part.name, "here it is")
+
+
+def test_a_part_can_be_written_again_from_what_was_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = tmp_path / "benchmarks.md"
+    text.write_text("<!-- kit: written by `make bench` -->\n<!-- end of kit -->\n")
+    monkeypatch.setattr("tests.benchmarks.document.DOCUMENT", text)
+    measured = tmp_path / "measured.json"
+    measured.write_text('{"windows": [7]}')
+    part = Part(
+        name="kit",
+        section=lambda results: f"measured {results['windows']}\n",
+        caption="seven",
+        draw=lambda _results: "<svg/>",
+    )
+    part.publish(measured)
+    written = text.read_text()
+    assert "![seven](benchmarks-kit.svg)\n\nmeasured [7]\n" in written
+    measured.unlink()
+    monkeypatch.setattr("sys.argv", ["document"])
+    part.publish_again()
+    assert text.read_text() == written

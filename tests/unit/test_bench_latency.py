@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +18,7 @@ from ingest.rows import prepare
 from stack.services.connect import WORKER
 from tests.benchmarks.latency import document
 from tests.benchmarks.latency.load import TRANSACTIONS, paced
+from tests.benchmarks.latency.plot import WIDTH, draw
 from tests.benchmarks.latency.probe import LOOK_S, PATIENCE_S, SHARE, watch
 from tests.benchmarks.latency.quantiles import STAGES, times, waterfall
 from tests.benchmarks.latency.standings import goals, standings
@@ -214,6 +216,14 @@ def test_the_document_says_what_was_lost_not_held_or_absent() -> None:
     assert "| p50 by probe, ours ÷ stock | 0.10 (0.10–0.10) | ≤ 0.2 |" in told
     assert "| stock | 1,000 | 40.0 / 120.0 |" in told
     assert "| ours | 1,000 | 25 | 10 |" in told
+
+
+def test_the_picture_has_each_variant_with_its_stages() -> None:
+    picture = draw(standings([window("ours", 1, 20), window("stock", 1, 200)]))
+    assert picture.count(">ours at 1,000/s<") == picture.count(">stock at 1,000/s<") == 1
+    assert ">probe: p50 200.0, p99 600.0 ms<" in picture
+    longest = max(map(float, re.findall(r'width="([0-9.]+)" height="18"', picture)))
+    assert longest == WIDTH / 4, "stock's stages take a quarter each of the longest bar"
 
 
 def test_results_survive_the_file_in_which_they_are_kept() -> None:

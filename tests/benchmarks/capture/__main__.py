@@ -56,8 +56,8 @@ def main() -> None:
         say("filling the table")
         referee.lay()
         turns = outcomes(referee, replica, contestants, options.rounds)
-        results = record(document.NAME, turns, document.line)
-    conclude(document.NAME, results, document.section, write=options.write)
+        results = record(document.PART, turns, document.line)
+    conclude(document.PART, results, write=options.write)
 
 
 if __name__ == "__main__":

@@ -12,10 +12,9 @@ from collections.abc import Iterator
 from tests.benchmarks.capture.contestants import CONTESTANTS
 from tests.benchmarks.capture.referee import Window
 from tests.benchmarks.capture.standings import FIGURES, Measured, standings
-from tests.benchmarks.document import Results, absences, load_line, publish_again, table
+from tests.benchmarks.document import Part, Results, absences, load_line, table
 from tests.benchmarks.rounds import said
 
-NAME = "capture"
 PARTIES = "reader, walsender and Kafka"
 HEADS = {
     "rows_per_s": "rows/s",
@@ -89,5 +88,7 @@ def _notes(results: Results, way: str, contestant: str) -> str:
     return f"{len(windows)} rounds" + (f"; {repeated:,} rows came twice" if repeated else "")
 
 
+PART = Part(name="capture", section=section)
+
 if __name__ == "__main__":
-    publish_again(NAME, section)
+    PART.publish_again()

@@ -49,8 +49,8 @@ def main() -> None:
                 lambda variant, number: referee.visit(variant, number, rates, options.warm),
                 FAILURES,
             )
-            results = record(document.NAME, turns, document.line)
-    conclude(document.NAME, results, document.section, write=options.write)
+            results = record(document.PART, turns, document.line)
+    conclude(document.PART, results, write=options.write)
 
 
 if __name__ == "__main__":

@@ -9,22 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from tests.benchmarks.document import Results, absences, load_line, publish_again, table
+from tests.benchmarks.document import Part, Results, absences, load_line, table
 from tests.benchmarks.latency import standings as what
-from tests.benchmarks.latency.quantiles import STAGES
+from tests.benchmarks.latency.plot import draw
+from tests.benchmarks.latency.quantiles import PARTS, STAGES, WHOLE
 from tests.benchmarks.latency.referee import Window
 from tests.benchmarks.latency.standings import WAYS, Latency, Place, Standing
 from tests.benchmarks.rounds import goals_table, said
 from tests.benchmarks.variants import VARIANTS
 
-NAME = "latency"
+HEADS = ("variant", "changes/s", "load held", "by", "p50 ms", "p99 ms", "max ms", "p50 ÷ ours")
 PARTIES = "PostgreSQL, Connect, Kafka, sink, Cassandra, load and probe"
 
 
 def line(window: Window) -> str:
     """A window, for a person who waits."""
-    whole, probe = window.stages["replication"], window.probe
-    stages = " + ".join(f"{name} {times.p50:.1f}" for name, times in window.stages.items())
+    whole, probe = window.stages[WHOLE], window.probe
+    stages = " + ".join(f"{name} {window.stages[name].p50:.1f}" for name in PARTS)
     return (
         f"round {window.round} {window.contestant} at {window.rate:,}/s "
         f"({'held' if window.held else f'NOT held: {window.rows_per_s:,.0f}'}): probe p50 "
@@ -45,16 +46,7 @@ def section(results: Results) -> str:
         *_variants(results),
         "",
         *table(
-            (
-                "variant",
-                "changes/s",
-                "load held",
-                "way",
-                "p50 ms",
-                "p99 ms",
-                "max ms",
-                "p50 ÷ ours",
-            ),
+            HEADS,
             (row for place, each in found.items() for row in _ways(place, each)),
         ),
         "",
@@ -121,5 +113,12 @@ def _costs(found: Mapping[Place, Standing]) -> list[str]:
     )
 
 
+PART = Part(
+    name="latency",
+    section=section,
+    caption="Where the time goes",
+    draw=lambda results: draw(what.standings(results["windows"])),
+)
+
 if __name__ == "__main__":
-    publish_again(NAME, section)
+    PART.publish_again()

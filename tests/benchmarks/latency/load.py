@@ -68,7 +68,7 @@ def main() -> None:
     store, ended = Store(PostgresEndpoint()), threading.Event()
     store.write(batch([first]))
     store.beat(SOURCE)  # and so both connections and both partitions are there
-    beats = threading.Thread(target=beat, args=(store, ended))
+    beats = threading.Thread(target=beat, args=(store, ended), daemon=True)
     wait_for_start()
     beats.start()
     pace = paced(

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from cdc.readings import Beat
 from watch import latency
 
-# in the order of the way; the last one is all of it
-STAGES = {
+WHOLE = "replication"
+# in the order of the way, as the document says them
+PARTS = {
     "debezium": "commit → captured",
     "kafka": "captured → in Kafka's hands",
     "fetch": "→ received by the sink",
     "cassandra": "→ visible",
-    "replication": "commit → visible",
 }
+STAGES = PARTS | {WHOLE: "commit → visible"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from tests.benchmarks.latency.quantiles import STAGES
+from tests.benchmarks.latency.quantiles import STAGES, WHOLE
 from tests.benchmarks.rounds import Goal, Spread, Told, ratio, spread
 from tests.benchmarks.variants import OURS, STOCK
 
@@ -48,7 +48,7 @@ def figure(way: str, name: str) -> Figure:
     """A quantile of commit to visible, of a window: by the probe, or by heartbeats."""
     if way == "probe":
         return lambda window: float(window["probe"][name])
-    return stage("replication", name)
+    return stage(WHOLE, name)
 
 
 def stage(of: str, name: str) -> Figure:

@@ -49,8 +49,8 @@ def main() -> None:
         with suppress(*FAILURES):  # for nothing: so that Cassandra is warm
             referee.hold(contestants[0], 0, contestants[0].rate)
         turns = take_turns(contestants, options.rounds, hold, FAILURES)
-        results = record(document.NAME, turns, document.line)
-    conclude(document.NAME, results, document.part, write=options.write)
+        results = record(document.PART, turns, document.line)
+    conclude(document.PART, results, write=options.write)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tests.benchmarks.document import DOCUMENT, Results, load_line, publish_again
+from tests.benchmarks.document import Part, Results, load_line
 from tests.benchmarks.rounds import goals_table, said
 from tests.benchmarks.sink import standings as what
 from tests.benchmarks.sink.contestants import BY_NAME, CONTESTANTS
@@ -17,9 +17,7 @@ from tests.benchmarks.sink.plot import draw
 from tests.benchmarks.sink.referee import Window
 from tests.benchmarks.sink.standings import Standing
 
-NAME = "sink"
 PARTIES = "contestant, Cassandra and Kafka"
-PLOT = DOCUMENT.with_name("benchmarks-sink.svg")
 
 
 def line(window: Window) -> str:
@@ -47,12 +45,6 @@ def section(results: Results) -> str:
         *goals_table(what.goals(found)),
     ]
     return "\n".join(lines) + "\n"
-
-
-def part(results: Results) -> str:
-    """The same under the plot, which is drawn here."""
-    PLOT.write_text(draw(what.standings(results["windows"])), encoding="utf-8")
-    return f"![Rows a second and CPU a row]({PLOT.name})\n\n{section(results)}"
 
 
 def _row(results: Results, name: str, found: Mapping[str, Standing]) -> str:
@@ -84,5 +76,12 @@ def _known(results: Results, name: str) -> bool:
     )
 
 
+PART = Part(
+    name="sink",
+    section=section,
+    caption="Rows a second and CPU a row",
+    draw=lambda results: draw(what.standings(results["windows"])),
+)
+
 if __name__ == "__main__":
-    publish_again(NAME, part)
+    PART.publish_again()
