@@ -108,7 +108,7 @@ class Referee:
                 self._sink.check()
                 if time.monotonic() > deadline:
                     raise Failed(f"what was written before is not through after {READY_S:.0f} s")
-                began = datetime.now(UTC).replace(microsecond=0)
+                began = _now()
                 store.beat("calm")
                 time.sleep(CALM_S)
                 newest = readings.newest_beat(session, "calm", datetime.now(UTC))
@@ -124,10 +124,10 @@ class Referee:
             average = os.getloadavg()[0]
             load.begin()
             time.sleep(LEAD_S)
-            start, before = datetime.now(UTC), self._spent(load, probe)
+            start, before = _now(), self._spent(load, probe)
             probe.begin()
             looked = probe.wait_for("ended", self._window_s + PATIENCE_S + READY_S)
-            end, spent = datetime.now(UTC), since(before, self._spent(load, probe))
+            end, spent = _now(), since(before, self._spent(load, probe))
             pace = load.wait_for("ended", self._window_s + READY_S)
         beats, made = self._beats(start, end)
         wall_s, machine = spent.pop("wall"), spent.pop("machine")
@@ -190,3 +190,9 @@ class Referee:
             "wall": time.monotonic(),
             "machine": machine_s(),
         }
+
+
+def _now() -> datetime:
+    """As heartbeats have it: in whole milliseconds, on which both databases agree."""
+    now = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)
