@@ -6,6 +6,7 @@ stands is the median over the rounds.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -62,10 +63,8 @@ def ratio(
     figure: Callable[[Told], float], ours: Mapping[int, Told], theirs: Mapping[int, Told]
 ) -> Spread:
     """Ours ÷ theirs in each round that has both; of no round: not a number."""
-    found = [
-        figure(ours[number]) / figure(window) for number, window in theirs.items() if number in ours
-    ]
-    return spread(found or [float("nan")])
+    both = ((figure(ours[number]), figure(theirs[number])) for number in ours if number in theirs)
+    return spread([mine / other for mine, other in both if other] or [math.nan])
 
 
 def turn(contestants: Sequence[C], number: int) -> list[C]:
@@ -93,7 +92,9 @@ def take_turns(
 
 
 def said(spread: Spread, form: str) -> str:
-    """12.3 (11.9–12.8)."""
+    """12.3 (11.9–12.8); a dash for what is no number."""
+    if math.isnan(spread.median):
+        return "–"
     return f"{spread.median:{form}} ({spread.least:{form}}–{spread.most:{form}})"
 
 

@@ -16,7 +16,7 @@ from tests.benchmarks.capture.flow import TooFewRows, observed
 from tests.benchmarks.capture.standings import standings
 from tests.benchmarks.document import DOCUMENT, Part, replaced
 from tests.benchmarks.latency import document as latency
-from tests.benchmarks.rounds import take_turns
+from tests.benchmarks.rounds import said, take_turns
 from tests.benchmarks.sink import document as sink
 
 
@@ -30,6 +30,7 @@ def window(contestant: str, number: int, rows: int, **more: Any) -> dict[str, An
         "seconds": 10.0,
         "reader_cpu_s": 2.0,
         "sender_cpu_s": 1.0,
+        "sent": rows + 100,
         "repeated": 0,
         "load": (1.5, 1.7),
         "others": 0.02,
@@ -130,12 +131,18 @@ def test_ratios_are_taken_within_a_round_and_a_way() -> None:
     assert (rate.value.median, rate.value.rounds) == (5500, 2)
     assert (rate.ours_over_it.least, rate.ours_over_it.most) == (0.2, 0.5)
     assert found["ours"]["reader_us"].value.most == 200
-    assert found["raw-1"]["sender_us"].ours_over_it.least == 2
+    assert found["raw-1"]["sender_us"].value.most == pytest.approx(1e6 / 50_100)
 
 
 def test_a_snapshot_has_no_walsender() -> None:
     found = standings([window("ours", 1, 99_000, way="snapshot", sender_cpu_s=0.0)], "snapshot")
     assert found["ours"].keys() == {"rows_per_s", "reader_us"}
+
+
+def test_a_ratio_to_nothing_is_a_dash() -> None:
+    found = standings([window("ours", 1, 10), window("raw-1", 1, 10, sender_cpu_s=0.0)], "stream")
+    assert said(found["raw-1"]["sender_us"].ours_over_it, ".2f") == "–"
+    assert said(found["ours"]["sender_us"].ours_over_it, ".2f") == "1.00 (1.00–1.00)"
 
 
 def test_the_document_tells_of_repeated_rows_and_of_who_left() -> None:

@@ -15,13 +15,15 @@ import psycopg2
 from psycopg2.extras import LogicalReplicationConnection, StopReplication
 
 from cdc.settings import CdcSettings
-from cdc.source import SourceDatabase
 from contracts.naming import PUBLICATION, Role
 from tests.benchmarks.capture.flow import Flow, Look
+from tests.integration import scratch
 
 SLOT = "bench_raw"
 INSERT = b"I"  # pgoutput's first byte of an inserted row
 CREATE = "SELECT pg_create_logical_replication_slot(%s, 'pgoutput')"
+DROP = "SELECT pg_drop_replication_slot(%s)"
+LEAVE_S = 60.0
 
 M = TypeVar("M")
 
@@ -29,13 +31,26 @@ M = TypeVar("M")
 @contextmanager
 def slot(settings: CdcSettings) -> Iterator[None]:
     """A slot from this moment of the WAL on, for the length of a block."""
-    with SourceDatabase(settings, Role.CDC) as source:
-        source.query(CREATE, (SLOT,))
+    with closing(scratch.connect(settings, Role.CDC)) as connection:
+        scratch.fetch(connection, CREATE, SLOT)
         try:
             yield
         finally:
-            while not source.drop_slot(SLOT):  # its walsender may take a moment to end
-                time.sleep(0.1)
+            _drop(connection)
+
+
+def _drop(connection: scratch.Connection) -> None:
+    """Drop the slot; its walsender may take a moment to notice that nobody reads."""
+    deadline = time.monotonic() + LEAVE_S
+    while True:
+        try:
+            scratch.fetch(connection, DROP, SLOT)
+        except psycopg2.errors.ObjectInUse:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return
 
 
 def drained(settings: CdcSettings, protocol: int, rows: int, moment: Callable[[], M]) -> Flow[M]:

@@ -35,8 +35,9 @@ PATIENCE_S = 600.0
 class Window:
     """What one window showed. `rows` arrived in `seconds`; CPU in seconds.
 
-    `reader`: Connect's JVM, or the plain reader. `sender`: PostgreSQL's process behind the slot, 0
-    of a snapshot, which has none. `repeated`: rows that came twice. `load`: the average of a
+    `reader`: Connect's JVM, or the plain reader. `sender`: PostgreSQL's process behind the slot; it
+    is ahead of the reader, and so its CPU is that of its whole life and of all rows, `sent`: 0 of a
+    snapshot, which has no such process. `repeated`: rows that came twice. `load`: the average of a
     minute, before and after; `others`: share of the machine's CPU that neither these nor Kafka had.
     """
 
@@ -48,6 +49,7 @@ class Window:
     seconds: float
     reader_cpu_s: float
     sender_cpu_s: float
+    sent: int
     repeated: int
     load: tuple[float, float]
     others: float
@@ -167,7 +169,8 @@ class Referee:
             rows=flow.rows,
             seconds=round(spent["wall"], 3),
             reader_cpu_s=round(spent["reader"], 2),
-            sender_cpu_s=round(spent["sender"], 2),
+            sender_cpu_s=round(flow.last.moment["sender"], 2),
+            sent=self._rows if way == "stream" else 0,
             repeated=repeated,
             load=(round(load, 1), round(os.getloadavg()[0], 1)),
             others=others(spent["machine"], known, spent["wall"]),

@@ -11,7 +11,7 @@ from tests.benchmarks.variants import OURS
 FIGURES: dict[str, Callable[[Told], float]] = {
     "rows_per_s": lambda window: float(window["rows"] / window["seconds"]),
     "reader_us": lambda window: float(window["reader_cpu_s"] / window["rows"] * 1e6),
-    "sender_us": lambda window: float(window["sender_cpu_s"] / window["rows"] * 1e6),
+    "sender_us": lambda window: float(window["sender_cpu_s"] / max(1, window["sent"]) * 1e6),
 }
 
 
