@@ -92,6 +92,8 @@ bench: setup  ## measure speed and size, write docs/benchmarks.md
 	@sh stack/prerequisites.sh
 	$(BIN)/python -m tests.benchmarks --write
 	$(BIN)/python -m tests.benchmarks.sink --write
+	$(BIN)/python -m tests.benchmarks.latency --write
+	$(BIN)/python -m tests.benchmarks.capture --write
 
 .PHONY: screenshots
 screenshots: setup  ## pictures of the running page into docs/ (needs `make up` and chromium)

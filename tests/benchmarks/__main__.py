@@ -20,10 +20,10 @@ from pathlib import Path
 from runtime.settings import PROJECT_ROOT
 from tests.benchmarks import backfill, flow, memory, start
 from tests.benchmarks.clone import Clone
+from tests.benchmarks.document import DOCUMENT
 from tests.benchmarks.figures import Figure, as_markdown, say
 from tests.conftest import fresh_environment
 
-DOCUMENT = PROJECT_ROOT / "docs" / "benchmarks.md"
 MARK = "<!-- figures: written by `make bench` -->"
 
 

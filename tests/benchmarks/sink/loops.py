@@ -25,6 +25,7 @@ from cassandra.concurrent import execute_concurrent_with_args
 
 from cdc.mapping import Bucket
 from cdc.times import bucket_start, micros
+from tests.benchmarks.running import tell, wait_for_start
 from tests.benchmarks.sink.jobs import Job
 from tests.benchmarks.sink.log import rows as log_rows
 
@@ -67,21 +68,14 @@ def prepared_rows(job: Job) -> list[tuple[Job, list[Values]]]:
     return found
 
 
-def say(event: str, **more: int) -> None:
-    sys.stdout.write(json.dumps({"event": event} | more) + "\n")
-    sys.stdout.flush()
-
-
 def started(job: Job, count: int) -> Iterator[str]:
     """Wait for the start, then a venue for each pass, until the window is over; say the end."""
-    say("ready")
-    sys.stdin.readline()
-    say("began")
+    wait_for_start()
     end, passes = time.monotonic() + job["window_s"], 0
     while passes == 0 or time.monotonic() < end:
         yield f"{job['venue']}{passes}"
         passes += 1
-    say("ended", rows=passes * count, passes=passes)
+    tell("ended", rows=passes * count, passes=passes)
 
 
 def concurrent(job: Job) -> None:

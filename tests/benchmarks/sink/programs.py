@@ -11,11 +11,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from runtime.settings import PROJECT_ROOT
 from stack import java
+from tests.benchmarks.document import FOLDER
 
 HERE = Path(__file__).resolve().parents[1]
-FOLDER = PROJECT_ROOT / ".tidemark" / "bench"
 POM = HERE / "java" / "pom.xml"
 REQUIREMENTS = HERE / "requirements.txt"
 HEAP_MB = 2048  # of a Java contestant

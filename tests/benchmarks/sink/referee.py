@@ -23,11 +23,12 @@ from confluent_kafka import Consumer, TopicPartition
 
 from cdc import keyspace
 from contracts.naming import Role
+from tests.benchmarks.cpu import cpu_s, machine_s, others
+from tests.benchmarks.running import Failed, Running, running
 from tests.benchmarks.sink import tables
 from tests.benchmarks.sink.contestants import Contestant
 from tests.benchmarks.sink.jobs import job
 from tests.benchmarks.sink.log import STEP, PrefilledLog
-from tests.benchmarks.sink.running import Failed, Running, cpu_s, running
 from tests.conftest import Stack
 
 PATIENCE = 10  # windows: a contestant that takes longer has failed
@@ -178,11 +179,8 @@ class Referee:
         return all(each.offset >= ends[each.topic, each.partition] - 1 for each in found)
 
     def _moment(self, process: Running) -> _Moment:
-        times = psutil.cpu_times()
-        busy = sum(times) - times.idle - times.iowait - times.guest - times.guest_nice
-        return _Moment(
-            time.monotonic(), process.cpu_s(), cpu_s(self._cassandra), cpu_s(self._kafka), busy
-        )
+        cassandra, kafka = cpu_s(self._cassandra), cpu_s(self._kafka)
+        return _Moment(time.monotonic(), process.cpu_s(), cassandra, kafka, machine_s())
 
     def _window(
         self,
@@ -197,7 +195,6 @@ class Referee:
         with keyspace.session(self._log.settings, Role.READER) as session:
             found = tables.held(session, self._log.settings)
         known = spent.client + spent.cassandra + spent.kafka
-        cores = os.cpu_count() or 1
         return Window(
             contestant=contestant.name,
             round=number,
@@ -210,7 +207,7 @@ class Referee:
             cassandra_cpu_s=round(spent.cassandra, 2),
             kafka_cpu_s=round(spent.kafka, 2),
             load=(round(load, 1), round(os.getloadavg()[0], 1)),
-            others=round(max(0.0, spent.machine - known) / (spent.at * cores), 3),
+            others=others(spent.machine, known, spent.at),
             wrong=tables.differences(found, expected, passes, exact=contestant.exact),
         )
 

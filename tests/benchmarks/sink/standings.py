@@ -1,29 +1,12 @@
-"""From windows to what they say: medians with their spread, ratios to our sink, goals. Pure.
-
-Ratios are taken within a round, so that a machine that slows for a while slows both sides; what
-stands is the median over the rounds.
-"""
+"""From windows to what they say of each contestant, beside our sink, and the goals. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from statistics import median
-from typing import Any
 
+from tests.benchmarks.rounds import Goal, Spread, Told, ratio, spread
 from tests.benchmarks.sink.contestants import OURS
-
-Told = Mapping[str, Any]  # a Window as JSON has it
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A median with the least and the most, over so many rounds."""
-
-    median: float
-    least: float
-    most: float
-    rounds: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,29 +19,6 @@ class Standing:
     cassandra_us: Spread
     ratio: Spread
     client_ratio: Spread
-
-
-@dataclass(frozen=True, kw_only=True)
-class Goal:
-    """A ratio (or µs a row) that is to be reached, and what was."""
-
-    text: str
-    goal: float
-    at_least: bool
-    reached: Spread | None
-
-    @property
-    def met(self) -> bool | None:
-        """None where it was not measured."""
-        if self.reached is None:
-            return None
-        value = self.reached.median
-        return value >= self.goal if self.at_least else value <= self.goal
-
-
-def spread(values: Iterable[float]) -> Spread:
-    found = sorted(values)
-    return Spread(median(found), found[0], found[-1], len(found))
 
 
 def rows_per_s(window: Told) -> float:
@@ -86,21 +46,11 @@ def standings(windows: Iterable[Told]) -> dict[str, Standing]:
             rows_per_s=spread(map(rows_per_s, rounds.values())),
             client_us=spread(map(client_us, rounds.values())),
             cassandra_us=spread(map(cassandra_us, rounds.values())),
-            ratio=_ratio(rows_per_s, ours, rounds),
-            client_ratio=_ratio(client_us, ours, rounds),
+            ratio=ratio(rows_per_s, ours, rounds),
+            client_ratio=ratio(client_us, ours, rounds),
         )
         for name, rounds in by_round.items()
     }
-
-
-def _ratio(
-    figure: Callable[[Told], float], ours: Mapping[int, Told], theirs: Mapping[int, Told]
-) -> Spread:
-    """Ours ÷ theirs in each round that has both; of no round: not a number."""
-    found = [
-        figure(ours[number]) / figure(window) for number, window in theirs.items() if number in ours
-    ]
-    return spread(found or [float("nan")])
 
 
 def goals(found: Mapping[str, Standing]) -> list[Goal]:

@@ -1,9 +1,10 @@
-"""A contestant's process: its lines of JSON, each with the moment it came, and its CPU."""
+"""A contestant's process: its lines of JSON, its CPU; and how it tells, in the process itself."""
 
 from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import threading
 import time
 from collections import deque
@@ -12,9 +13,8 @@ from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from typing import Any
 
-import psutil
-
 from runtime.settings import PROJECT_ROOT
+from tests.benchmarks.cpu import cpu_s
 
 END_S = 20
 
@@ -109,7 +109,14 @@ def running(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[
         started.end()
 
 
-def cpu_s(pid: int) -> float:
-    """User and system time of a process with all its threads, seconds."""
-    times = psutil.Process(pid).cpu_times()
-    return float(times.user + times.system)
+def tell(event: str, **more: object) -> None:
+    """Within such a process: say something to who started it."""
+    sys.stdout.write(json.dumps({"event": event} | more) + "\n")
+    sys.stdout.flush()
+
+
+def wait_for_start() -> None:
+    """Within such a process: say that it is ready, and begin when told."""
+    tell("ready")
+    sys.stdin.readline()
+    tell("began")
