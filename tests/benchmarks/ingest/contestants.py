@@ -71,11 +71,11 @@ LOADERS = (
     ),
     Loader(
         name="python-binance",
-        title="`Client.get_historical_klines`; without a limit `get_klines`, as that one sleeps",
+        title="`get_historical_klines`; without a limit `get_klines` in a loop, as that one sleeps",
     ),
     Loader(
         name="python-binance-async",
-        title="the same of `AsyncClient`, all symbols at once",
+        title="`AsyncClient`, all symbols at once, otherwise the same",
     ),
     Loader(
         name="ccxt",
@@ -83,7 +83,7 @@ LOADERS = (
     ),
     Loader(
         name="ccxt-async",
-        title="the same of `async_support`, all symbols at once",
+        title="`async_support`, all symbols at once, otherwise the same",
     ),
     Loader(
         name=STORED,
