@@ -94,6 +94,8 @@ bench: setup  ## measure speed and size, write docs/benchmarks.md
 	$(BIN)/python -m tests.benchmarks.sink --write
 	$(BIN)/python -m tests.benchmarks.latency --write
 	$(BIN)/python -m tests.benchmarks.capture --write
+	$(BIN)/python -m tests.benchmarks.ingest --write
+	$(BIN)/python -m tests.benchmarks.size --write
 
 .PHONY: screenshots
 screenshots: setup  ## pictures of the running page into docs/ (needs `make up` and chromium)

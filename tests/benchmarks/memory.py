@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-import psutil
-
+from tests.benchmarks import trees
 from tests.benchmarks.clone import Clone
 from tests.benchmarks.figures import Figure
 
@@ -16,19 +15,11 @@ SETTLE_S = 30
 def measure(clone: Clone) -> Iterator[Figure]:
     """Sum of proportional set sizes, so that what processes share counts once."""
     time.sleep(SETTLE_S)
-    root = psutil.Process(int((clone.folder / ".tidemark/run/supervisor.pid").read_text()))
-    everything = [root, *root.children(recursive=True)]
+    supervisor = int((clone.folder / ".tidemark/run/supervisor.pid").read_text())
     yield Figure(
         name="memory of the whole stack",
-        value=sum(_pss(process) for process in everything) / 2**30,
+        value=trees.memory(supervisor).proportional / 2**30,
         unit="GB",
         goal=5,
         note="services and our processes with the default schedule; proportional set size",
     )
-
-
-def _pss(process: psutil.Process) -> int:
-    try:
-        return int(process.memory_full_info().pss)
-    except psutil.NoSuchProcess:
-        return 0

@@ -25,6 +25,7 @@ from contracts.naming import OUTBOX, Role
 from contracts.schemas import EXAMPLES
 from runtime.endpoints import PostgresEndpoint
 from tests.benchmarks import wal
+from tests.benchmarks.size.disk import of_relation
 from tests.conftest import free_ports, settings_of
 from tests.integration import scratch
 from tests.integration.ingesting import Simulator
@@ -32,19 +33,6 @@ from tests.integration.ingesting import Simulator
 MANY = 30_000
 SAMPLE = 500  # rows of a table from which an event is made
 ENVELOPE: dict[str, Any] = json.loads((EXAMPLES / "changes" / "prices.create.json").read_text())
-
-
-def disk_bytes(connection: scratch.Connection, table: str) -> tuple[int, int]:
-    """(rows, bytes) of a table, its partitions and indexes."""
-    rows = scratch.value(connection, f"SELECT count(*) FROM {table}")
-    size = scratch.value(
-        connection,
-        "SELECT coalesce(sum(pg_total_relation_size(t.relid)), pg_total_relation_size(%s)) "
-        "FROM pg_partition_tree(%s) AS t WHERE t.isleaf",
-        table,
-        table,
-    )
-    return int(rows), int(size)
 
 
 def grow(connection: scratch.Connection, source: Source) -> None:
@@ -95,7 +83,7 @@ def _size(value: Any) -> int:
 
 def told(connection: scratch.Connection) -> dict[str, Any]:
     """The outbox: its WAL is measured apart, by writing what is there once more."""
-    rows, size = disk_bytes(connection, OUTBOX)
+    rows, size = of_relation(connection, OUTBOX)
     fields = "created_at, aggregatetype, aggregateid, type, payload"
     before = wal.position(connection)
     with connection.cursor() as cursor:
@@ -126,7 +114,7 @@ def measure(database: PostgresEndpoint, simulator: Simulator, seconds: float) ->
         for source in SOURCES:
             if source.time or source.table == "klines":
                 grow(connection, source)
-            rows, size = disk_bytes(connection, source.table)
+            rows, size = of_relation(connection, source.table)
             event = event_bytes(connection, source)
             if event is not None:
                 found[source.table] = {

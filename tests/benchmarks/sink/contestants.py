@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -43,11 +42,6 @@ def _module(name: str) -> Command:
     return lambda job: [sys.executable, "-m", name, str(job)]
 
 
-def _with_packages() -> dict[str, str]:
-    paths = (str(programs.packages()), os.environ.get("PYTHONPATH", ""))
-    return {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
-
-
 def _java(job: Path) -> list[str]:
     return programs.java_command(str(job))
 
@@ -68,7 +62,7 @@ CONTESTANTS = (
         way="log",
         rate=15_000,
         command=_module("tests.benchmarks.sink.other_reader"),
-        variables=_with_packages,  # lz4
+        variables=programs.with_packages,  # lz4
         began="the sink runs",
         waits=False,
     ),
@@ -118,7 +112,7 @@ CONTESTANTS = (
         way="memory",
         rate=20_000,
         command=_module("tests.benchmarks.sink.loops"),
-        variables=_with_packages,
+        variables=programs.with_packages,
         options={"engine": "acsylla", "in_flight": 256},
         exact=False,
     ),
@@ -128,7 +122,7 @@ CONTESTANTS = (
         way="memory",
         rate=8_000,
         command=_module("tests.benchmarks.sink.loops"),
-        variables=_with_packages,
+        variables=programs.with_packages,
         options={"engine": "scyllapy", "in_flight": 256},
     ),
 )

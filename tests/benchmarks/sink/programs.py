@@ -7,6 +7,7 @@ cannot be had stays in the table, with the reason.
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,12 @@ def packages() -> Path:
     command += ["--upgrade", "--target", str(target), "--requirement", str(REQUIREMENTS)]
     _once(target, [REQUIREMENTS], command)
     return target
+
+
+def with_packages() -> dict[str, str]:
+    """Variables under which a process imports them, and the project's own behind them."""
+    paths = (str(packages()), os.environ.get("PYTHONPATH", ""))
+    return {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 def _once(target: Path, sources: list[Path], command: list[str]) -> None:
