@@ -78,6 +78,10 @@ class Browser:
     def open(self, url: str) -> None:
         self._call("Page.navigate", url=url)
 
+    def before_each_page(self, script: str) -> None:
+        """Have a script run in every page that is opened from now on, before its own."""
+        self._call("Page.addScriptToEvaluateOnNewDocument", source=script)
+
     def value(self, expression: str) -> Any:
         """What a JavaScript expression gives."""
         return self._call("Runtime.evaluate", expression=expression, returnByValue=True)[

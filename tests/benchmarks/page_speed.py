@@ -1,0 +1,186 @@
+"""How fast the page is, as a real browser sees it, beside a stack that runs.
+
+    TIDEMARK_ENV_FILE=… python -m tests.benchmarks.page_speed [--visits 10] [--seconds 40] [--write]
+
+Needs Debian's Chromium. Each view is visited again and again, with the browser's cache warm, then
+watched while it refreshes; for each refresh a page process of its own. A script in the page notes
+
+- `drawn`: from the beginning of the navigation until every figure and panel of the view is there;
+- `busy`: from a refresh's question to the last part of its answer, all parts of the view together;
+- `ages`: what the view itself says of its newest price or row, whenever it says something new.
+
+What a person sees of a new trade is as old as it was when a look found it, and the refresh more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from runtime.settings import PROJECT_ROOT
+from tests.benchmarks import document
+from tests.benchmarks.figures import Figure, as_markdown, say
+from tests.browser import Browser
+from tests.conftest import free_ports
+from tests.screenshots import DRAWN
+from watch.latency import quantile
+
+VIEWS = ("market", "symbol", "pipeline")
+REFRESHES_S = (2.0, 0.2)  # as it is set, and as fast as it can be
+FIRST_PAINT_S, REFRESH_MS, VISIBLE_S = 2.0, 300.0, {2.0: 2.0, 0.2: 1.0}
+START_S = 60.0
+NOTES = f"""
+(() => {{
+  const notes = window.notes = {{drawn: null, busy: [], ages: []}};
+  const SILENCE_MS = 120;
+  let asked = null, answered = null, told = null;
+  const Native = window.WebSocket;
+  window.WebSocket = class extends Native {{
+    constructor(...given) {{
+      super(...given);
+      this.addEventListener("message", () => {{ answered = performance.now(); }});
+    }}
+    send(data) {{
+      if (asked === null) asked = performance.now();
+      super.send(data);
+    }}
+  }};
+  const look = () => {{
+    const now = performance.now();
+    if (notes.drawn === null && ({DRAWN})) notes.drawn = now;
+    if (asked !== null && answered > asked && now - answered > SILENCE_MS) {{
+      notes.busy.push(answered - asked);
+      asked = null;
+    }}
+    const status = document.querySelector(".tm-status");
+    if (status !== null && status.innerText !== told) {{
+      told = status.innerText;
+      const age = /newest \\w+ ([0-9.]+) s old/.exec(told);
+      if (age) notes.ages.push(Number(age[1]));
+    }}
+    setTimeout(look, 10);
+  }};
+  look();
+}})();
+"""
+
+
+@contextmanager
+def page(refresh_s: float) -> Iterator[str]:
+    """A page process with that refresh, beside the one of the stack; its address."""
+    (port,) = free_ports(1)
+    variables = {"TIDEMARK_PAGE_PORT": str(port), "TIDEMARK_PAGE_REFRESH_S": str(refresh_s)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cli.main", "page"],
+        cwd=PROJECT_ROOT,
+        env=os.environ | variables,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _wait_for(f"{url}/_stcore/health", process)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "the page has ended; does a stack run?"
+        try:
+            if httpx.get(url, trust_env=False).is_success:
+                return
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.2)
+    raise AssertionError("the page does not answer")
+
+
+def measure(visits: int, seconds: float) -> Iterator[Figure]:
+    """Every view: first paint and refreshes; of Symbol also how old what it shows is."""
+    for refresh_s in REFRESHES_S:
+        usual = refresh_s == REFRESHES_S[0]
+        with page(refresh_s) as url, Browser.started() as browser:
+            browser.before_each_page(NOTES)
+            for view in VIEWS if usual else ("symbol",):
+                address = f"{url}/" if view == "market" else f"{url}/{view}"
+                drawn = [_visit(browser, address) for _ in range(visits + 1)][1:]
+                time.sleep(seconds)
+                notes: dict[str, Any] = browser.value("window.notes")
+                if usual:
+                    yield _paint(view, drawn)
+                    yield _refreshes(view, notes["busy"][1:])
+                if view == "symbol":
+                    yield _ages(refresh_s, notes["ages"], notes["busy"][1:])
+
+
+def _visit(browser: Browser, address: str) -> float:
+    """Seconds until all of the view is drawn."""
+    browser.open("about:blank")
+    browser.open(address)
+    browser.wait_for("window.notes && window.notes.drawn !== null", START_S)
+    return float(browser.value("window.notes.drawn")) / 1000
+
+
+def _paint(view: str, drawn: list[float]) -> Figure:
+    return Figure(
+        name=f"page, {view}: first paint",
+        value=quantile(sorted(drawn), 0.5),
+        unit="s",
+        goal=FIRST_PAINT_S,
+        note=f"median of {len(drawn)} visits, the slowest {max(drawn):.2f} s",
+    )
+
+
+def _refreshes(view: str, busy: list[float]) -> Figure:
+    return Figure(
+        name=f"page, {view}: refresh",
+        value=quantile(sorted(busy), 0.5),
+        unit="ms",
+        goal=REFRESH_MS,
+        note=f"median of {len(busy)}; p99 {quantile(sorted(busy), 0.99):.0f} ms",
+    )
+
+
+def _ages(refresh_s: float, ages: list[float], busy: list[float]) -> Figure:
+    """A new trade waits for the next look at most once, and for the answer."""
+    answer_s = quantile(sorted(busy), 0.5) / 1000
+    return Figure(
+        name=f"page, symbol: a new trade or price is shown, refresh {refresh_s} s",
+        value=quantile(sorted(ages), 0.5) + answer_s,
+        unit="s",
+        goal=VISIBLE_S[refresh_s],
+        note=f"median of {len(ages)} looks since the exchange's time; p99 "
+        f"{quantile(sorted(ages), 0.99) + answer_s:.1f} s",
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--visits", type=int, default=10)
+    parser.add_argument("--seconds", type=float, default=40.0, help="that a view is watched")
+    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md")
+    options = parser.parse_args()
+    figures = []
+    for figure in measure(options.visits, options.seconds):
+        say(figure)
+        figures.append(figure)
+    if options.write:
+        text = document.DOCUMENT.read_text(encoding="utf-8")
+        written = document.replaced(text, "page", as_markdown(figures))
+        document.DOCUMENT.write_text(written, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
