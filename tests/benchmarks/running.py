@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -88,6 +88,39 @@ class Running:
                 continue
             if isinstance(told, dict):
                 self._told.put(told)
+
+
+class Together:
+    """Processes that do one contestant's work; the clock runs from the first one's beginning."""
+
+    def __init__(self, members: Sequence[Running]) -> None:
+        self._members = members
+
+    def cpu_s(self) -> float:
+        return sum(each.cpu_s() for each in self._members)
+
+    def wait_for(self, event: str, timeout_s: float) -> dict[str, Any]:
+        """The line of the first process; the others may be about to say the same."""
+        return self._members[0].wait_for(event, timeout_s)
+
+    def check(self) -> None:
+        for each in self._members:
+            each.check()
+
+    def begin(self) -> None:
+        for each in self._members:
+            each.begin()
+
+
+@contextmanager
+def together(
+    command: Sequence[str], environment: Mapping[str, str], processes: int
+) -> Iterator[Together]:
+    """So many of the same process for the length of a block."""
+    with ExitStack() as stack:
+        yield Together(
+            [stack.enter_context(running(command, environment)) for _ in range(processes)]
+        )
 
 
 @contextmanager

@@ -18,8 +18,9 @@ from cdc.sink.decoder import decoders
 from tests.benchmarks.events import KEYS, event
 from tests.benchmarks.sink import document, jobs, log
 from tests.benchmarks.sink.log import PARTITIONS, ROWS, SHARES, STEP, SYMBOLS, PrefilledLog, numbers
+from tests.benchmarks.sink.outlook import Costs, cluster, one_machine, told
 from tests.benchmarks.sink.plot import draw
-from tests.benchmarks.sink.standings import goals, standings
+from tests.benchmarks.sink.standings import costs, goals, standings
 
 
 def window(contestant: str, number: int, rows: int, **more: Any) -> dict[str, Any]:
@@ -31,6 +32,7 @@ def window(contestant: str, number: int, rows: int, **more: Any) -> dict[str, An
         "seconds": 10.0,
         "client_cpu_s": 1.0,
         "cassandra_cpu_s": 2.0,
+        "kafka_cpu_s": 0.5,
         "load": (1.5, 1.7),
         "others": 0.02,
         "wrong": [],
@@ -64,6 +66,23 @@ def filled(monkeypatch: pytest.MonkeyPatch) -> PrefilledLog:
     made = PrefilledLog(CdcSettings(generation=60), 3 * STEP)
     made.fill()
     return made
+
+
+def test_what_more_cores_carry_is_bounded_by_sinks_and_by_cores() -> None:
+    costs = Costs(sink=10, cassandra=8, kafka=2)
+    assert one_machine(costs, 2) == 100_000  # two cores at 20 µs a row
+    assert one_machine(costs, 16) == 400_000  # four sinks of a core each
+    assert cluster(costs, 16) == (2_000_000, 20)
+    assert "400,000" in told(costs)
+
+
+def test_costs_are_medians_of_our_sound_windows() -> None:
+    sound = [window("ours", n, rows) for n, rows in ((1, 100_000), (2, 200_000))]
+    wrong = window("ours", 3, 1, wrong=["rows"])
+    assert costs([*sound, wrong, window("barrier-default", 1, 9)]) == Costs(
+        sink=7.5, cassandra=15.0, kafka=3.75
+    )
+    assert costs([wrong]) is None
 
 
 def test_a_ratio_is_taken_within_each_round() -> None:

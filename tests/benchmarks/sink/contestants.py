@@ -36,6 +36,7 @@ class Contestant:
     began: str = "began"
     waits: bool = True
     exact: bool = True
+    processes: int = 1
 
 
 def _module(name: str) -> Command:
@@ -55,6 +56,20 @@ CONTESTANTS = (
         command=lambda _job: [sys.executable, "-m", "cli.main", "sink"],
         began="the sink runs",
         waits=False,
+    ),
+    *(
+        Contestant(
+            name=f"ours-{processes}",
+            title=f"{processes} of them in one consumer group",
+            way="log",
+            rate=40_000,
+            command=lambda _job: [sys.executable, "-m", "cli.main", "sink"],
+            variables=lambda: {"TIDEMARK_SINK_METRICS_PORT": "0"},
+            began="the sink runs",
+            waits=False,
+            processes=processes,
+        )
+        for processes in (2, 4)
     ),
     Contestant(
         name="ours-kafka-python",

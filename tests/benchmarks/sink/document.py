@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from tests.benchmarks.document import Part, Results, load_line
 from tests.benchmarks.rounds import goals_table, said
+from tests.benchmarks.sink import outlook
 from tests.benchmarks.sink import standings as what
 from tests.benchmarks.sink.contestants import BY_NAME, CONTESTANTS
 from tests.benchmarks.sink.plot import draw
@@ -43,6 +44,7 @@ def section(results: Results) -> str:
         *(_row(results, each.name, found) for each in CONTESTANTS if _known(results, each.name)),
         "",
         *goals_table(what.goals(found)),
+        *(("", outlook.told(costs)) if (costs := what.costs(results["windows"])) else ()),
     ]
     return "\n".join(lines) + "\n"
 

@@ -24,7 +24,7 @@ from confluent_kafka import Consumer, TopicPartition
 from cdc import keyspace
 from contracts.naming import Role
 from tests.benchmarks.cpu import cpu_s, machine_s, others
-from tests.benchmarks.running import Failed, Running, running
+from tests.benchmarks.running import Failed, Together, together
 from tests.benchmarks.sink import tables
 from tests.benchmarks.sink.contestants import Contestant
 from tests.benchmarks.sink.jobs import job
@@ -105,7 +105,7 @@ class Referee:
         command, environment = self._start_of(contestant, told, group)
         with self._group(group, events) as consumer:
             self._prepare()
-            with running(command, environment) as process:
+            with together(command, environment, contestant.processes) as process:
                 if contestant.waits:
                     process.wait_for("ready", READY_S)
                     self._prepare()  # it may have written to warm up
@@ -156,7 +156,7 @@ class Referee:
             consumer.close()
 
     def _clock(
-        self, contestant: Contestant, process: Running, consumer: Consumer
+        self, contestant: Contestant, process: Together, consumer: Consumer
     ) -> tuple[_Moment, int]:
         """What the window took, and in how many passes."""
         process.wait_for(contestant.began, READY_S)
@@ -178,7 +178,7 @@ class Referee:
         found = consumer.committed([TopicPartition(*key) for key in ends], timeout=10)
         return all(each.offset >= ends[each.topic, each.partition] - 1 for each in found)
 
-    def _moment(self, process: Running) -> _Moment:
+    def _moment(self, process: Together) -> _Moment:
         cassandra, kafka = cpu_s(self._cassandra), cpu_s(self._kafka)
         return _Moment(time.monotonic(), process.cpu_s(), cassandra, kafka, machine_s())
 

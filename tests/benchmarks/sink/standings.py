@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from statistics import median
 
 from tests.benchmarks.rounds import Goal, Spread, Told, ratio, spread
 from tests.benchmarks.sink.contestants import OURS
+from tests.benchmarks.sink.outlook import Costs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +53,19 @@ def standings(windows: Iterable[Told]) -> dict[str, Standing]:
         )
         for name, rounds in by_round.items()
     }
+
+
+def costs(windows: Iterable[Told]) -> Costs | None:
+    """What a row costs whom, medians of our sink's sound windows; None without any."""
+    ours = [each for each in windows if each["contestant"] == OURS and not each["wrong"]]
+    if not ours:
+        return None
+    kafka = [float(each["kafka_cpu_s"] / each["rows"] * 1e6) for each in ours]
+    return Costs(
+        sink=median(map(client_us, ours)),
+        cassandra=median(map(cassandra_us, ours)),
+        kafka=median(kafka),
+    )
 
 
 def goals(found: Mapping[str, Standing]) -> list[Goal]:
