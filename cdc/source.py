@@ -89,6 +89,8 @@ class SourceDatabase:
             yield
         except psycopg2.errors.InsufficientPrivilege as error:
             raise AccessDenied(f"{_line(error)}; run `tidemark migrate`") from error
+        except psycopg2.errors.ObjectInUse:
+            raise  # an OperationalError, too, yet somebody has answered: see drop_slot
         except HELD as error:
             raise Contended(f"rows are held by another transaction: {_line(error)}") from error
         except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
