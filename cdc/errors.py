@@ -15,6 +15,7 @@
     │   ├── Truncated             a TRUNCATE came through the log
     │   ├── SchemaDrift           PostgreSQL's columns are no longer those of the routes
     │   └── LateSnapshot          snapshot rows in a generation whose snapshot is complete
+    ├── Adrift                    the sink's consumer group does not know it any more
     ├── BadCondition              a person's SQL condition that PostgreSQL does not take
     ├── BadScope                  a person's choice of what to export that is none
     └── Fatal                     nothing goes on until a person acts

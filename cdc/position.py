@@ -36,7 +36,6 @@ MAX_LSN = 1 << (PHASE_SHIFT - POSITION_SHIFT)  # 562 TB of WAL
 LSN_STEP = 8
 
 _NO_LSN = ~(MAX_LSN - LSN_STEP)  # bits that no LSN has; a negative number has the highest of them
-_NO_LSN_TOLD = f"the event has no LSN, or one beyond 2^49 or that is no multiple of {LSN_STEP}"
 
 
 class Phase(Enum):
@@ -79,7 +78,9 @@ def sequence_of(origin: Origin) -> tuple[int, int]:
     commit, own = _pair(origin.sequence) if origin.sequence is not None else (0, 0)
     lsn = own if origin.lsn is None else origin.lsn
     if (commit | lsn) & _NO_LSN or not lsn:
-        raise Undecodable(_NO_LSN_TOLD)
+        raise Undecodable(
+            f"the event has no LSN, or one beyond 2^49 or that is no multiple of {LSN_STEP}"
+        )
     return commit, lsn
 
 
@@ -118,7 +119,6 @@ class PartitionOrder:
         self._stream_base = write_timestamp(generation, Phase.STREAM, 0, 0)
         self._frontier = -1  # previous commit of the newest transaction
         self._transaction: int | None = None  # its id
-        self._commit_text, self._commit = "[null,", 0  # the last one read, as it stands in sequence
         self._lifted: dict[bytes, list[int]] = {}  # key → LSNs of its lifted changes, ascending
         self.oddities = Oddities()
 
@@ -127,7 +127,7 @@ class PartitionOrder:
 
         Call it once for each decoded event, in the partition's order.
         """
-        previous, lsn = self._sequence_of(origin)
+        previous, lsn = sequence_of(origin)
         if not origin.streamed:
             return self._place_snapshot_row(origin, max(previous, lsn)), True
         if previous == self._frontier and origin.tx_id == self._transaction:
@@ -143,18 +143,6 @@ class PartitionOrder:
         """What was counted since the last call."""
         taken, self.oddities = self.oddities, Oddities()
         return taken
-
-    def _sequence_of(self, origin: Origin) -> tuple[int, int]:
-        """As `sequence_of`; a previous commit is read once for all events that follow it."""
-        sequence, lsn = origin.sequence, origin.lsn
-        if sequence is not None and sequence.startswith(self._commit_text) and lsn is not None:
-            if lsn & _NO_LSN or not lsn:
-                raise Undecodable(_NO_LSN_TOLD)
-            return self._commit, lsn
-        commit, own = sequence_of(origin)
-        if sequence is not None and "," in sequence:
-            self._commit_text, self._commit = sequence[: sequence.index(",") + 1], commit
-        return commit, own
 
     def _advance(self, origin: Origin, previous: int) -> bool:
         """Whether an event of another transaction than the last is of a newer one."""

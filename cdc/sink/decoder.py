@@ -192,10 +192,9 @@ class Decoder:
                 message = f"{self.source.table}: {error}"
                 raise Undecodable(message, path[1] if path else "") from error
             change = earlier
-        op = change.op
-        if (change.before if op == DELETE else change.after) is None and op != TRUNCATE:
+        if change.row is None and change.op != TRUNCATE:
             side = "before" if change.op == DELETE else "after"
-            message = f"{self.source.table}: op {op!r} without `{side}`"
+            message = f"{self.source.table}: op {change.op!r} without `{side}`"
             raise Undecodable(message, f"$.{side}")
         return change
 

@@ -15,7 +15,7 @@ from cdc.sink import packing
 from cdc.sink.packing import Packer
 from cdc.sink.unrolled import UNUSUAL, unrolled
 
-_FLOAT_ERROR = 1e-9  # far more than a float's 1.1e-16
+_FLOAT_ERROR = Decimal("1e-9")  # far more than a float's 1.1e-16
 
 Row = Any  # a Struct of cdc.sink.decoder
 
@@ -180,7 +180,7 @@ def _condition(above: Above | None) -> Callable[[Row], bool] | None:
     if above is None:
         return None
     read, path = attrgetter(above.field), f"$.after.{above.field}"
-    clearly_below = float(above.limit) * (1 - _FLOAT_ERROR)
+    clearly_below = float(above.limit - abs(above.limit) * _FLOAT_ERROR)
 
     def holds(row: Row) -> bool:
         text = read(row)
