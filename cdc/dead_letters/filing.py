@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import structlog
@@ -17,6 +18,8 @@ from confluent_kafka import Consumer
 from cdc.dead_letters import topic
 from cdc.dead_letters.letter import letter_of
 from cdc.dead_letters.table import LetterTable
+from cdc.errors import Adrift
+from cdc.membership import Membership
 from cdc.settings import CdcSettings
 from cdc.sink.metrics import LETTERS_FILED
 
@@ -36,8 +39,14 @@ class Filing:
         self._settings = settings
         self._session = session
         self._ended = threading.Event()
+        self._adrift: Adrift | None = None
         self._thread = threading.Thread(target=self._run, name="dead-letters", daemon=True)
         self._thread.start()
+
+    def check(self) -> None:
+        """Raise Adrift where the thread has ended, for its group has forgotten it."""
+        if self._adrift is not None:
+            raise self._adrift
 
     def ask_to_end(self) -> None:
         """End soon. Nobody waits for it: what is not filed is filed next time."""
@@ -45,19 +54,30 @@ class Filing:
 
     def _run(self) -> None:
         wait_s = _WAIT_FIRST_S
+        group = f"{self._settings.sink_group}-dead-letters"
         while not self._ended.is_set():
-            reader = topic.consumer(self._settings, f"{self._settings.sink_group}-dead-letters")
+            reader = topic.consumer(self._settings, group)
+            membership = Membership(self._settings, group, reader.memberid)
             try:
-                reader.subscribe([self._settings.dead_letter_topic])
+                reader.subscribe(
+                    [self._settings.dead_letter_topic],
+                    on_assign=partial(_began, membership),
+                    on_revoke=partial(_ended, membership),
+                )
                 while not self._ended.is_set():
                     self._file(reader)
+                    membership.check()
                     wait_s = _WAIT_FIRST_S
+            except Adrift as error:
+                self._adrift = error
+                return
             except Exception as error:  # noqa: BLE001 - the data lanes go on, whatever fails here
                 reason = f"{type(error).__name__}: {error}"[:300]
                 if not self._ended.is_set():
                     log.warning("dead letters are not filed yet", reason=reason, again_in_s=wait_s)
             finally:
-                reader.close()
+                if self._adrift is None:  # else the process ends, and closing may wait for ever
+                    reader.close()
             self._ended.wait(wait_s)
             wait_s = min(2 * wait_s, _WAIT_LAST_S)
 
@@ -74,3 +94,11 @@ class Filing:
         LetterTable(self._session()).file([letter_of(each) for each in messages])
         reader.commit(asynchronous=False)
         LETTERS_FILED.inc(len(messages))
+
+
+def _began(membership: Membership, *_: object) -> None:
+    membership.began()
+
+
+def _ended(membership: Membership, *_: object) -> None:
+    membership.ended()

@@ -15,8 +15,8 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from cdc.errors import RetentionPassed, TopicRecreated, Unreachable
+from cdc.membership import Membership
 from cdc.settings import CdcSettings
-from cdc.sink.membership import Membership
 
 log = structlog.get_logger(__name__)
 
@@ -87,7 +87,7 @@ class LogReader:
         self._not_committed: set[Partition] = set()
         configuration = _configuration(settings) | {"on_commit": self._commit_answered}
         self._consumer = Consumer(configuration, logger=logging.getLogger("librdkafka"))
-        self.membership = Membership(settings, self._consumer.memberid)
+        self.membership = Membership(settings, settings.sink_group, self._consumer.memberid)
         self._consumer.subscribe(
             sorted(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
         )

@@ -86,6 +86,7 @@ def _live(
         log.info("the sink runs", generation=generation.generation, group=settings.sink_group)
         while not shutdown.requested and publisher.newest_generation == generation.generation:
             _step(settings, sink, connection, shutdown)
+            filing.check()
             publisher.offer(sink.positions, sink.snapshot_seen_lsn)
     finally:
         filing.ask_to_end()

@@ -94,7 +94,8 @@ def test_killed_backfill_of_trades_goes_on_after_the_last_file(
         stderr=subprocess.DEVNULL,
     )
     # the plan's own question for that file is as late
-    eventually(lambda: scratch.fetch(owner, "SELECT 1 FROM backfills"), timeout_s=180)
+    first_is_whole = "SELECT 1 FROM backfills WHERE next_time = '2026-03-06Z'"
+    eventually(lambda: scratch.fetch(owner, first_is_whole), timeout_s=180)
     process.send_signal(signal.SIGKILL)
     assert process.wait(timeout=10) == -signal.SIGKILL
     before = scratch.value(owner, "SELECT count(*) FROM trades")

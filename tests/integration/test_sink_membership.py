@@ -8,9 +8,9 @@ from contextlib import closing
 import pytest
 
 from cdc.errors import Adrift
+from cdc.membership import Membership
 from cdc.settings import CdcSettings
 from cdc.sink.consumer import LogReader
-from cdc.sink.membership import Membership
 from cdc.topics import Topics, TopicSpec
 from tests.integration.conftest import Replica
 from tests.integration.witnesses import until
@@ -44,7 +44,7 @@ def test_a_member_is_known_and_one_that_left_is_not(
         assert reader.membership.members() == {reader._consumer.memberid()}
         known = str(reader._consumer.memberid())
     until("nobody", lambda: reader.membership.members() == set() or None)
-    left = Membership(settings, lambda: known)
+    left = Membership(settings, GROUP, lambda: known)
     left.check()
     now = time.monotonic
     monkeypatch.setattr(time, "monotonic", lambda: now() + 18.5)

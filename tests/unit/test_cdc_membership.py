@@ -1,4 +1,4 @@
-"""A sink gives up only where Kafka answers and its group does not know it."""
+"""A member gives up only where Kafka answers and its group does not know it."""
 
 from __future__ import annotations
 
@@ -6,20 +6,25 @@ import time
 
 import pytest
 
+from cdc.dead_letters.filing import Filing
 from cdc.errors import Adrift
+from cdc.membership import Membership
 from cdc.settings import CdcSettings
-from cdc.sink.membership import Membership
 from tests.conftest import free_ports
 
 US = "tidemark-sink-1"
 
 
 @pytest.fixture
-def membership() -> Membership:
+def settings() -> CdcSettings:
     """Of a Kafka that is not there; a group has 18 s to take a member in."""
     (port,) = free_ports(1)
-    settings = CdcSettings(kafka_bootstrap=f"127.0.0.1:{port}", session_timeout_ms=6000)
-    return Membership(settings, lambda: US)
+    return CdcSettings(kafka_bootstrap=f"127.0.0.1:{port}", session_timeout_ms=6000)
+
+
+@pytest.fixture
+def membership(settings: CdcSettings) -> Membership:
+    return Membership(settings, settings.sink_group, lambda: US)
 
 
 class Clock:
@@ -65,3 +70,16 @@ def test_who_has_partitions_is_not_asked_for(
     clock.passes(18.1)
     with pytest.raises(Adrift):
         membership.check()
+
+
+def test_who_files_dead_letters_says_that_its_group_forgot_it(
+    settings: CdcSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real consumer that never gets a partition; the thread ends, and the sink is to hear it."""
+    monkeypatch.setattr(Membership, "members", lambda _: set[str]())
+    filing = Filing(settings.model_copy(update={"session_timeout_ms": 100}), lambda: None)
+    filing.check()
+    filing._thread.join(20)
+    assert not filing._thread.is_alive()
+    with pytest.raises(Adrift, match=f"{settings.sink_group}-dead-letters"):
+        filing.check()

@@ -13,10 +13,10 @@ from typing import Any
 from kafka import KafkaConsumer, TopicPartition
 from kafka.structs import OffsetAndMetadata
 
+from cdc.membership import Membership
 from cdc.settings import CdcSettings
 from cdc.sink import loop, service
 from cdc.sink.consumer import Offsets, Partition
-from cdc.sink.membership import Membership
 from runtime import logs
 from runtime.shutdown import Shutdown
 
@@ -75,7 +75,7 @@ class KafkaPythonReader:
             for number in self._consumer.partitions_for_topic(topic) or ()
         ]
         self._consumer.assign(found)
-        self.membership = Membership(settings, lambda: None)
+        self.membership = Membership(settings, settings.sink_group, lambda: None)
         self.membership.began()  # it has its partitions without a group
         on_assigned(
             {(each.topic, each.partition): self._consumer.committed(each) or 0 for each in found}

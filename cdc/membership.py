@@ -1,8 +1,8 @@
-"""Whether the consumer group knows us, where nothing of the log is ours.
+"""Whether a consumer group knows its member, where nothing of the log is the member's.
 
 A broker that was frozen is not in its own metadata for a moment. A librdkafka (2.10 on) that asks
 just then forgets every broker and asks nobody again: it polls in peace, for ever. So another
-client asks, and a sink that its group does not know gives up; whoever starts it begins anew.
+client asks, and a member that its group does not know gives up; whoever made it begins anew.
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ _JOIN_SESSIONS = 3  # timeouts of a session, within which a group takes a member
 
 
 class Membership:
-    """Of one consumer in the sink's group."""
+    """Of one consumer in a group."""
 
-    def __init__(self, settings: CdcSettings, member_id: Callable[[], str | None]) -> None:
+    def __init__(
+        self, settings: CdcSettings, group: str, member_id: Callable[[], str | None]
+    ) -> None:
         """`member_id` tells by which id the consumer knows itself."""
         self._settings = settings
+        self._group = group
         self._member_id = member_id
         self._patience_s = _JOIN_SESSIONS * settings.session_timeout_ms / 1000
         self._out_since: float | None = time.monotonic()  # None while partitions are ours
@@ -42,7 +45,7 @@ class Membership:
         known = self.members()
         if known is not None and self._member_id() not in known:
             raise Adrift(
-                f"the group {self._settings.sink_group} has not known the sink for "
+                f"the group {self._group} has not known its member for "
                 f"{self._patience_s:.0f} s, although Kafka answers: it begins anew"
             )
         self._out_since = time.monotonic()  # nobody could know us, or there is nothing for us
@@ -51,6 +54,6 @@ class Membership:
         """Whom the group has; None where Kafka does not answer."""
         try:
             with Topics(self._settings) as kafka:
-                return kafka.members(self._settings.sink_group)
+                return kafka.members(self._group)
         except Unreachable:
             return None
