@@ -183,9 +183,8 @@ class ConnectClient:
         if stored != wanted:
             self._request("PUT", f"/connectors/{self.name}/config", config)
         status = self._known()
-        if status.state in {"STOPPED", "PAUSED"}:
-            self.resume()
-        elif status.failed:
+        self.resume()  # whatever it says: a Connect that has just begun tells of before its end
+        if status.failed:
             self.restart()
         return "unchanged" if stored == wanted else "updated"
 

@@ -90,25 +90,35 @@ def _client(tmp_path: Path, connect: Connect) -> ConnectClient:
 def test_an_unchanged_configuration_is_not_sent_again(tmp_path: Path) -> None:
     """A PUT would restart the task."""
     stored = {"a": "1", "name": "tidemark-g1"}
-    connect = Connect((200, stored), (200, _status("RUNNING", "RUNNING")))
+    connect = Connect((200, stored), (200, _status("RUNNING", "RUNNING")), (202, None))
     assert _client(tmp_path, connect).apply({"a": "1"}) == "unchanged"
-    assert {method for method, _ in connect.requests} == {"GET"}
+    changes = [path for method, path in connect.requests if method != "GET"]
+    assert changes == ["/connectors/tidemark-g1/resume"]
 
 
 def test_a_changed_configuration_is_sent(tmp_path: Path) -> None:
     connect = Connect(
-        (200, {"a": "0", "name": "tidemark-g1"}), (200, {}), (200, _status("RUNNING", "RUNNING"))
+        (200, {"a": "0", "name": "tidemark-g1"}),
+        (200, {}),
+        (200, _status("RUNNING", "RUNNING")),
+        (202, None),
     )
     assert _client(tmp_path, connect).apply({"a": "1"}) == "updated"
     assert ("PUT", "/connectors/tidemark-g1/config") in connect.requests
 
 
-def test_apply_resumes_what_was_stopped_and_restarts_what_failed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("told", ["STOPPED", "UNASSIGNED", "RUNNING"])
+def test_apply_resumes_whatever_the_status_says(tmp_path: Path, told: str) -> None:
+    """After a restart of Connect it is of before, while the connector is to stay stopped."""
     stored = {"a": "1", "name": "tidemark-g1"}
-    stopped = Connect((200, stored), (200, _status("STOPPED")), (202, None))
+    stopped = Connect((200, stored), (200, _status(told)), (202, None))
     _client(tmp_path, stopped).apply({"a": "1"})
     assert stopped.requests[-1] == ("PUT", "/connectors/tidemark-g1/resume")
-    failed = Connect((200, stored), (200, _status("RUNNING", "FAILED")), (202, None))
+
+
+def test_apply_restarts_what_failed(tmp_path: Path) -> None:
+    stored = {"a": "1", "name": "tidemark-g1"}
+    failed = Connect((200, stored), (200, _status("RUNNING", "FAILED")), (202, None), (202, None))
     _client(tmp_path, failed).apply({"a": "1"})
     assert failed.requests[-1] == ("POST", "/connectors/tidemark-g1/restart")
 
