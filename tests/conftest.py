@@ -148,6 +148,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--keep-stack", type=Path, help="use and leave the stack below this folder")
     parser.addoption("--end-stack", type=Path, help="end the stack that was kept below this folder")
     parser.addoption("--stack", choices=("with", "without"), help="tests that use it, or others")
+    parser.addoption("--write-failed", type=Path, help="a file for the ids of what failed")
     faults = parser.getgroup("fault matrix")
     faults.addoption("--rows", default="", help="A1,C4 or a letter: these rows, not all")
     faults.addoption("--seed", type=int, default=1, help="of load and faults")
@@ -177,8 +178,11 @@ def _uses_stack(item: pytest.Item) -> bool:
     return "stack" in getattr(item, "fixturenames", ())
 
 
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Where a long run's time went."""
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """What failed, for who asked; where a long run's time went."""
+    if (file := config.getoption("--write-failed")) is not None:
+        bad = [*terminalreporter.stats.get("failed", []), *terminalreporter.stats.get("error", [])]
+        file.write_text("".join(f"{each.nodeid}\n" for each in bad), encoding="utf-8")
     seconds: defaultdict[str, float] = defaultdict(float)
     for reports in terminalreporter.stats.values():
         for report in reports:

@@ -7,6 +7,10 @@
 pytest is told as it comes, with whose it is, and what failed is told once more at the end, for who
 sees only the last lines. Exit 1 where one fails, or too little is covered; that is measured only
 when asked for, as it takes the tests and the processes that they start half as much CPU again.
+
+Three processes and dozens of services share two cores or fewer, so a test may fail for want of
+time. At most UNSTEADY that failed are run once more, alone; who passes then is named as unsteady
+in the last lines, and is to be mended all the same.
 """
 
 from __future__ import annotations
@@ -27,6 +31,8 @@ from runtime.settings import PROJECT_ROOT
 COVERED = PROJECT_ROOT / ".tidemark" / "coverage"
 FAILURES = ("E   ", "FAILED ", "ERROR ")  # how pytest says why and, in its summary, what
 REPEATED = 20  # lines of each part
+UNSTEADY = 3
+TESTS_FAILED = 1  # pytest's exit code; others mean that it could not run them
 PARTS = {
     "stack": ("tests/integration", "--stack=with"),
     "database": ("tests/integration", "--stack=without"),
@@ -38,14 +44,18 @@ class Part:
     """One of the processes."""
 
     def __init__(self, name: str, chosen: Sequence[str], width: int, *, measured: bool) -> None:
+        self.code = TESTS_FAILED
+        self.failed = COVERED / name / "failed"
         self.data = COVERED / name / "data"
         self.data.parent.mkdir(parents=True, exist_ok=True)
+        self.failed.unlink(missing_ok=True)
         self.last = ""
         self.failures: deque[str] = deque(maxlen=REPEATED)
         self._prefix = f"{name:{width}} │ "
         self._process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "pytest", *chosen, "--color=no"),
+                f"--write-failed={self.failed}",
                 *(("--cov", "--cov-report=", "--cov-fail-under=0") if measured else ()),
             ],
             cwd=PROJECT_ROOT,
@@ -66,9 +76,9 @@ class Part:
 
     def wait(self) -> bool:
         """Whether it ended well."""
-        code = self._process.wait()
+        self.code = self._process.wait()
         self._teller.join()
-        return code == 0
+        return self.code == 0
 
     def interrupt(self) -> None:
         self._process.send_signal(signal.SIGINT)
@@ -95,12 +105,28 @@ def main() -> None:
         for part in parts:
             part.wait()
         sys.exit(130)
+    if not all(well) and (again := unsteady(parts)):
+        say(f"what failed, once more and alone: {', '.join(again)}")
+        alone = Part("alone", again, width, measured=measured)
+        parts.append(alone)
+        if alone.wait():
+            well = [True]
+            alone.last += f"; UNSTEADY, failed beside the others: {', '.join(again)}"
     covered = not measured or report([part.data for part in parts])
     for part in parts:
         for failure in part.failures:
             say(failure)
         say(part.last)
     sys.exit(0 if all(well) and covered else 1)
+
+
+def unsteady(parts: Sequence[Part]) -> list[str]:
+    """The tests that failed, where they are few enough to look at them alone; else none."""
+    bad = [part for part in parts if part.code != 0]
+    if any(part.code != TESTS_FAILED or not part.failed.exists() for part in bad):
+        return []
+    failed = [name for part in bad for name in part.failed.read_text("utf-8").splitlines()]
+    return failed if len(failed) <= UNSTEADY else []
 
 
 def report(files: Sequence[Path]) -> bool:

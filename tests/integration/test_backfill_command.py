@@ -153,7 +153,7 @@ def test_a_symbol_whose_answers_are_broken_does_not_hold_the_others_up(
 ) -> None:
     """They are loaded; the command ends with 1 and names it."""
     simulator.fault("/api/v3/klines", None, symbol=SYMBOL, do="page", name="maintenance")
-    quick = settings.model_copy(update={"attempts": 1})
+    quick = settings.model_copy(update={"attempts": 2, "backoff_s": 0.1})
     arguments = ("--interval", "1h", "--start", "2026-03-01", "--end", "2026-03-02")
     done = tidemark(quick, "backfill", "klines", SYMBOL, "BTCUSDT", *arguments)
     assert done.returncode == 1
@@ -221,7 +221,7 @@ def test_archive_elsewhere_is_taken_from_there(
 ) -> None:
     """`--archive-url`; where nobody answers, pages are taken, and a line says so."""
     nowhere = ("--archive-url", f"http://127.0.0.1:{free_ports(1)[0]}")
-    quick = settings.model_copy(update={"attempts": 1})
+    quick = settings.model_copy(update={"attempts": 2, "backoff_s": 0.1})
     one_day: tuple[str, ...] = ("--start", "2026-03-05", "--end", "2026-03-06")
     done = succeed(quick, "trades", SYMBOL, *one_day, *nowhere, "--json")
     assert "the archive cannot be reached" in done.stderr
