@@ -98,34 +98,38 @@ def main() -> None:
     width = max(map(len, PARTS))
     parts = [Part(name, each, width, measured=measured) for name, each in PARTS.items()]
     try:
-        well = [part.wait() for part in parts]
+        each_well = [part.wait() for part in parts]
     except KeyboardInterrupt:
         for part in parts:
             part.interrupt()
         for part in parts:
             part.wait()
         sys.exit(130)
-    if not all(well) and (again := unsteady(parts)):
+    well = all(each_well)
+    if not well and (again := unsteady(parts)):
         say(f"what failed, once more and alone: {', '.join(again)}")
         alone = Part("alone", again, width, measured=measured)
         parts.append(alone)
-        if alone.wait():
-            well = [True]
+        if well := alone.wait():
             alone.last += f"; UNSTEADY, failed beside the others: {', '.join(again)}"
     covered = not measured or report([part.data for part in parts])
     for part in parts:
         for failure in part.failures:
             say(failure)
         say(part.last)
-    sys.exit(0 if all(well) and covered else 1)
+    sys.exit(0 if well and covered else 1)
 
 
 def unsteady(parts: Sequence[Part]) -> list[str]:
     """The tests that failed, where they are few enough to look at them alone; else none."""
-    bad = [part for part in parts if part.code != 0]
-    if any(part.code != TESTS_FAILED or not part.failed.exists() for part in bad):
-        return []
-    failed = [name for part in bad for name in part.failed.read_text("utf-8").splitlines()]
+    failed: list[str] = []
+    for part in parts:
+        if part.code == 0:
+            continue
+        named = part.failed.read_text("utf-8").splitlines() if part.failed.exists() else []
+        if part.code != TESTS_FAILED or not named:
+            return []  # what ended it was no test, so no test can answer for it
+        failed += named
     return failed if len(failed) <= UNSTEADY else []
 
 

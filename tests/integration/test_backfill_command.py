@@ -153,7 +153,7 @@ def test_a_symbol_whose_answers_are_broken_does_not_hold_the_others_up(
 ) -> None:
     """They are loaded; the command ends with 1 and names it."""
     simulator.fault("/api/v3/klines", None, symbol=SYMBOL, do="page", name="maintenance")
-    quick = settings.model_copy(update={"attempts": 2, "backoff_s": 0.1})
+    quick = settings.model_copy(update={"attempts": 1})
     arguments = ("--interval", "1h", "--start", "2026-03-01", "--end", "2026-03-02")
     done = tidemark(quick, "backfill", "klines", SYMBOL, "BTCUSDT", *arguments)
     assert done.returncode == 1

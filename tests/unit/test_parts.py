@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -13,6 +15,8 @@ from tests import parts
 OURS = "from tests.conftest import pytest_addoption, pytest_terminal_summary\n"
 FAILS_ONCE = """
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 def test_late():
     mark = Path(__file__).with_suffix(".seen")
     seen = mark.exists()
@@ -72,3 +76,15 @@ def test_what_is_no_want_of_time_is_not_repeated(
     assert code == 1
     assert "1 passed" not in last
     assert "alone" not in last
+
+
+def test_a_part_that_no_test_has_ended_is_answered_for_by_none(tmp_path: Path) -> None:
+    """Beside another in which one failed: nothing runs again."""
+
+    def part(name: str, failed: str) -> Any:
+        (tmp_path / name).write_text(failed)
+        return SimpleNamespace(code=parts.TESTS_FAILED, failed=tmp_path / name)
+
+    one = part("one", "test_a.py::test_a\n")
+    assert parts.unsteady([one]) == ["test_a.py::test_a"]
+    assert parts.unsteady([one, part("other", "")]) == []
