@@ -44,15 +44,21 @@ def settings(
     return polled.model_copy(update={"readback_limit": 1000, "symbols": (SYMBOL,)})
 
 
-def states(owner: scratch.Connection) -> list[str]:
-    """Of all gaps in trades, by their ids."""
-    query = "SELECT state FROM gaps WHERE stream = 'trades' ORDER BY first_missing"
-    return [state for (state,) in scratch.fetch(owner, query)]
+def states(owner: scratch.Connection, last: int) -> list[str]:
+    """Of all gaps in trades up to an id, by their ids."""
+    query = (
+        "SELECT state FROM gaps WHERE stream = 'trades' AND first_missing <= %s "
+        "ORDER BY first_missing"
+    )
+    return [state for (state,) in scratch.fetch(owner, query, last)]
 
 
 def a_long_gap(simulator: Simulator, owner: scratch.Connection, count: int) -> tuple[int, int]:
-    """Trades of three days ago, over midnight, of which a row of `gaps` says that they are open."""
-    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - 2 * DAY
+    """Trades of days ago, over midnight, of which a row of `gaps` says that they are open.
+
+    Yesterday's file is published some hours after midnight only: none of them is of yesterday.
+    """
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - 3 * DAY
     start = int(midnight.timestamp() * 1000)
     (beyond,) = simulator.get("/api/v3/aggTrades", symbol=SYMBOL, startTime=start, limit=1)
     first = beyond["f"] - count // 2
@@ -76,7 +82,7 @@ def test_a_long_gap_is_filled_from_the_archive(
     owner: scratch.Connection,
     lacking: int,
 ) -> None:
-    """Two days' files, without a page by ids but for what they lack; more than ids may be."""
+    """The days' files, without a page by ids but for what they lack; more than ids may be."""
     first, last = a_long_gap(simulator, owner, 3000)
     if lacking:
         hidden = first + 100
@@ -84,7 +90,7 @@ def test_a_long_gap_is_filled_from_the_archive(
             FILES, count=None, do="hide", field=0, first=hidden, last=hidden + lacking - 1
         )
     with ingesting(settings):
-        eventually(lambda: states(owner) == ["repaired"] * (1 + bool(lacking)))
+        eventually(lambda: states(owner, last) == ["repaired"] * (1 + bool(lacking)))
     asked = [request["query"] for request in simulator.log("/api/v3/historicalTrades")]
     limits = [int(parse_qs(query)["limit"][0]) for query in asked]
     assert sum(limits) == 2 + (lacking + 1 if lacking else 0)  # the ends, and what is not in files
@@ -112,9 +118,9 @@ def test_a_gap_too_long_for_ids_waits_for_its_file_and_then_no_more(
 ) -> None:
     """A file may come late; after three days nobody counts on it."""
     simulator.fault("/data/*", count=None, do="page", name="not_found")
-    a_long_gap(simulator, owner, 3000)
+    _, last = a_long_gap(simulator, owner, 3000)
     with ingesting(settings):
         eventually(lambda: len(simulator.log("/data/")) >= 4)
-        assert states(owner) == ["open"]
+        assert states(owner, last) == ["open"]
         owner.cursor().execute("UPDATE gaps SET detected_at = now() - interval '4 days'")
-        eventually(lambda: states(owner) == ["unprovable"])
+        eventually(lambda: states(owner, last) == ["unprovable"])
