@@ -15,8 +15,6 @@ from tests import parts
 OURS = "from tests.conftest import pytest_addoption, pytest_terminal_summary\n"
 FAILS_ONCE = """
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 def test_late():
     mark = Path(__file__).with_suffix(".seen")
     seen = mark.exists()
