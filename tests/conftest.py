@@ -147,7 +147,7 @@ def fresh_folder() -> Path:
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--keep-stack", type=Path, help="use and leave the stack below this folder")
     parser.addoption("--end-stack", type=Path, help="end the stack that was kept below this folder")
-    parser.addoption("--stack", choices=("with", "without"), help="tests that use it, or others")
+    parser.addoption("--part", choices=("stack", "database", "ingest"), help="of `make test`")
     parser.addoption("--write-failed", type=Path, help="a file for the ids of what failed")
     faults = parser.getgroup("fault matrix")
     faults.addoption("--rows", default="", help="A1,C4 or a letter: these rows, not all")
@@ -165,17 +165,26 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep what was asked for: what uses the whole stack, or what does not."""
-    wanted = config.getoption("--stack")
+    """Keep the part that was asked for."""
+    wanted = config.getoption("--part")
     if wanted is None:
         return
-    left_out = [item for item in items if _uses_stack(item) != (wanted == "with")]
+    left_out = [item for item in items if _part(item) != wanted]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
 
 
-def _uses_stack(item: pytest.Item) -> bool:
-    return "stack" in getattr(item, "fixturenames", ())
+def _part(item: pytest.Item) -> str:
+    """Which process of `make test` runs it; each takes about as long as the others.
+
+    The sink's and verification's tests have a stack of their own beside the other tests of one.
+    """
+    folder, name = item.path.parent.name, item.path.name
+    if folder in {"unit", "model"} or name.startswith(("test_ingest_", "test_ledger")):
+        return "ingest"
+    if name.startswith(("test_sink_", "test_verify_")):
+        return "database"
+    return "stack" if "stack" in getattr(item, "fixturenames", ()) else "database"
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

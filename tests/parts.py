@@ -2,11 +2,13 @@
 
     python -m tests.parts [--coverage]
 
-`stack` has the four services, which its tests share; `database` what needs PostgreSQL at most;
-`pure` what needs nothing. Most integration tests wait for something most of the time. Each line of
-pytest is told as it comes, with whose it is, and what failed is told once more at the end, for who
-sees only the last lines. Exit 1 where one fails, or too little is covered; that is measured only
-when asked for, as it takes the tests and the processes that they start half as much CPU again.
+`stack` has the four services, which its tests share; `database` what needs PostgreSQL at most, and
+the proofs of the copy, on a stack of their own; `ingest` what needs nothing, and the ingester
+(`tests/conftest.py` says which test is whose). Most integration tests wait for something most of
+the time. Each line of pytest is told as it comes, with whose it is, and what failed is told once
+more at the end, for who sees only the last lines. Exit 1 where one fails, or too little is covered;
+that is measured only when asked for, as it takes the tests and the processes that they start half
+as much CPU again.
 
 Three processes and dozens of services share two cores or fewer, so a test may fail for want of
 time. At most UNSTEADY that failed are run once more, alone; who passes then is named as unsteady
@@ -34,9 +36,9 @@ REPEATED = 20  # lines of each part
 UNSTEADY = 3
 TESTS_FAILED = 1  # pytest's exit code; others mean that it could not run them
 PARTS = {
-    "stack": ("tests/integration", "--stack=with"),
-    "database": ("tests/integration", "--stack=without"),
-    "pure": ("tests/unit", "tests/model"),
+    "stack": ("tests/integration", "--part=stack"),
+    "database": ("tests/integration", "--part=database"),
+    "ingest": ("tests/unit", "tests/model", "tests/integration", "--part=ingest"),
 }
 
 
