@@ -110,7 +110,7 @@ def _choose(
         with ConnectClient(candidate) as connect:
             connect.wait_ready(START_PATIENCE_S)
             facts = preflight.gather(candidate, source, connect, session)
-            for finding in preflight.of_publication(facts):
+            for finding in [*preflight.of_server(facts), *preflight.complaints(facts)]:
                 raise PreflightRefused(finding.code, finding.message)
             if generation == newest:
                 if _unfinished(remembered[newest]) and not preflight.findings(facts):

@@ -90,7 +90,7 @@ class ReplicationCheck:
         facts = preflight.gather(self._settings, source, connect, session)
         if broken := preflight.of_generation(facts):
             self._refuse(connect, broken[0])
-        found = broken or preflight.of_publication(facts)  # these harm single tables: it runs on
+        found = broken or preflight.findings(facts)  # of the others it runs on, or ends by itself
         self._announcer.look(ALARM, found[0].message if found else None, now)
 
     def _look_at_idle(self, slot: Slot | None, now: datetime) -> None:
