@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+import threading
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 
 from runtime.shutdown import Shutdown
 from watch import service
-from watch.alarms import Transition
+from watch.alarms import Alarms, Transition
+from watch.announcer import Announcer
 from watch.errors import StoreUnavailable
 from watch.settings import WatchSettings
 
@@ -30,6 +32,20 @@ class AwayOnce:
         self.asked += 1
         if self.asked == 1:
             raise StoreUnavailable("it restarts")
+        self.told += [each.alarm for each in transitions]
+
+
+class Slow(AwayOnce):
+    """A store that takes its time the first time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered = threading.Event()
+        self.wait: Callable[[], object] = lambda: None
+
+    def tell(self, transitions: Sequence[Transition]) -> None:
+        self.entered.set()
+        self.wait()
         self.told += [each.alarm for each in transitions]
 
 
@@ -57,3 +73,26 @@ def test_an_alarm_of_the_last_look_is_told(monkeypatch: pytest.MonkeyPatch) -> N
     webhook: Any = SimpleNamespace(tell=lambda *_: None)
     service._watch(WatchSettings(), webhook, shutdown)
     assert store.told == ["retention"]
+
+
+def test_no_check_waits_while_another_writes_its_alarm() -> None:
+    """PostgreSQL may be slow just when there is much to tell of."""
+    store: Any = Slow()
+    frozen, written = threading.Event(), threading.Event()
+    store.wait = frozen.wait
+    announcer = Announcer(Alarms(), store)
+    now = datetime.now(UTC)
+    first = threading.Thread(target=announcer.look, args=("retention", "overdue", now))
+    first.start()
+    assert store.entered.wait(5)
+
+    def tell() -> None:
+        announcer.look("partitions", "none", now)
+        written.set()
+
+    threading.Thread(target=tell).start()
+    assert written.wait(5)
+    frozen.set()
+    first.join(5)
+    announcer.flush()
+    assert store.told == ["retention", "partitions"]
