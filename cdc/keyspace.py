@@ -7,6 +7,7 @@ superuser); the sink may read and modify this keyspace, the reader may read it.
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,6 +41,7 @@ SCRIPTS = PROJECT_ROOT / "cassandra"
 PROTOCOL_VERSION = 5
 DEFAULT_SUPERUSER = "cassandra"
 _MAX_RECONNECT_WAIT_S = 5.0
+_CLOSE_S = 2.0
 
 _SCHEMA_MIGRATIONS = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -48,7 +50,7 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 
 
 def connect(settings: CdcSettings, role: str) -> Session:
-    """Return a session of a role in the keyspace; `session.cluster.shutdown()` ends it.
+    """Return a session of a role in the keyspace; `close` ends it.
 
     Unreachable where nobody answers, AccessDenied, SchemaMismatch where the keyspace is missing.
     """
@@ -63,6 +65,17 @@ def another(first: Session, settings: CdcSettings, role: str) -> Session:
     return _enter(first.cluster, settings, role, settings.cassandra_keyspace)
 
 
+def close(opened: Session, within_s: float = _CLOSE_S) -> None:
+    """End a session with its cluster, and wait for that only so long.
+
+    The driver's own end waits for the answer to a heartbeat, up to `idle_heartbeat_timeout` for
+    each connection: ten seconds or twenty where Cassandra has fallen silent.
+    """
+    closing = threading.Thread(target=opened.cluster.shutdown, name="closing", daemon=True)
+    closing.start()
+    closing.join(within_s)
+
+
 @contextmanager
 def session(settings: CdcSettings, role: str) -> Iterator[Session]:
     """A session of a role in the keyspace, for the length of a block."""
@@ -70,7 +83,7 @@ def session(settings: CdcSettings, role: str) -> Iterator[Session]:
     try:
         yield opened
     finally:
-        opened.cluster.shutdown()
+        close(opened)
 
 
 @contextmanager
@@ -80,7 +93,7 @@ def _administering(settings: CdcSettings, role: str, password: str) -> Iterator[
     try:
         yield opened
     finally:
-        opened.cluster.shutdown()
+        close(opened)
 
 
 def bootstrap(settings: CdcSettings, patience_s: float = 60.0) -> None:

@@ -9,6 +9,8 @@ from cdc.errors import ResyncRefused
 from cdc.source import SourceDatabase
 
 TRY = "SELECT pg_try_advisory_lock(hashtext('tidemark resync'))"
+ANNOUNCE = "SELECT pg_advisory_lock_shared(hashtext('tidemark resync at work'))"
+LOOK = "SELECT pg_try_advisory_xact_lock(hashtext('tidemark resync at work'))"
 POLL_S = 0.25
 
 
@@ -25,3 +27,13 @@ def take(
             raise ResyncRefused("another `tidemark resync` is at work")
         waiting()
         time.sleep(POLL_S)
+
+
+def announce_resync(source: SourceDatabase) -> None:
+    """Let others see that a resync is at work, or waits for its turn, until `source` is closed."""
+    source.query(ANNOUNCE)
+
+
+def resync_is_at_work(source: SourceDatabase) -> bool:
+    """Whether a resync is: not so the watch's own sweep, which keeps it out, too."""
+    return not source.query(LOOK)[0][0]

@@ -68,6 +68,7 @@ def resync(settings: CdcSettings, tell: Tell, *, sweep_anyway: bool = False) -> 
     """
     with ExitStack() as stack:
         source, session, topics = _open(settings, stack)
+        lock.announce_resync(source)
         lock.take(source, LOCK_PATIENCE_S, lambda: tell("wait", 0, 0))
         new, continued = _choose(settings, source, session, topics)
         connect = stack.enter_context(ConnectClient(new))
@@ -110,7 +111,7 @@ def _choose(
         with ConnectClient(candidate) as connect:
             connect.wait_ready(START_PATIENCE_S)
             facts = preflight.gather(candidate, source, connect, session)
-            for finding in preflight.of_publication(facts):
+            for finding in [*preflight.of_server(facts), *preflight.complaints(facts)]:
                 raise PreflightRefused(finding.code, finding.message)
             if generation == newest:
                 if _unfinished(remembered[newest]) and not preflight.findings(facts):
@@ -193,11 +194,12 @@ class _Run:
 
     def _begin(self) -> None:
         """Stop what came before, then let the new connector run: its snapshot is of later."""
+        state.begin_resync(self._parts.session, self._generation)  # first: killed, it shows
         for older in self._older:
             with ConnectClient(older) as connect:
                 if connect.status() is not None:
                     connect.stop()
-        state.begin_resync(self._parts.session, self._generation)
+        failpoints.reach("in_resync_begin")
         apply_on(self._parts, START_PATIENCE_S, snapshot_wait_s=0)
 
     def _retire(self) -> list[str]:

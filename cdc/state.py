@@ -69,6 +69,15 @@ def recall(session: Session) -> dict[int, Generation]:
     }
 
 
+def snapshot_lsn(known: Generation) -> int:
+    """LSN of a generation's complete and applied snapshot; 0 where none is known, or of no row.
+
+    Connect tells it only until the first streamed event; then the rows that were read do, once the
+    generation is swept, before which they may all be of an attempt that failed.
+    """
+    return max(known.snapshot_lsn or 0, (known.snapshot_seen_lsn or 0) if known.swept else 0)
+
+
 def remember(session: Session, state: Generation) -> None:
     """Keep a generation, at its first start and after an accepted change of timeline."""
     session.execute(
@@ -95,6 +104,21 @@ def newest(session: Session) -> int:
 def begin_resync(session: Session, generation: int) -> None:
     """Record that a resync began this generation: it goes on with it until it is swept."""
     _note_moment(session, generation, "resync_begun_at")
+
+
+def unfinished_resync(session: Session) -> int | None:
+    """The generation that a resync began, and that is not swept; None where there is none.
+
+    Also one of which nothing else is known yet: then what was before it is stopped already.
+    """
+    rows = list(
+        session.execute(
+            "SELECT generation, system_identifier, resync_begun_at, swept_at FROM cdc_state"
+        )
+    )
+    current = max((row.generation for row in rows if row.system_identifier is not None), default=0)
+    begun = [row for row in rows if row.resync_begun_at is not None and row.swept_at is None]
+    return max((row.generation for row in begun if row.generation >= current), default=None)
 
 
 def complete_sweep(session: Session, generation: int) -> None:

@@ -39,6 +39,8 @@ def apply(wait: float) -> None:
     if applied.topics:
         click.echo(f"topics created: {len(applied.topics)}")
     click.echo(f"connector {applied.status.name}: {applied.change}, {_words(applied.status)}")
+    for complaint in applied.complaints:
+        click.echo(f"but {complaint}", err=True)
 
 
 @connector.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from runtime import logs
-from runtime.shutdown import Shutdown
+from runtime.shutdown import Shutdown, leave
 
 
 @click.command()
@@ -18,6 +18,7 @@ def sink() -> None:
     settings = CdcSettings()
     logs.configure("sink")
     try:
-        service.run(settings, Shutdown().install())
+        service.run(settings, Shutdown().install(service.END_WITHIN_S))
     except CdcError as error:
         raise click.ClickException(str(error)) from error
+    leave()

@@ -156,6 +156,8 @@ class Stages:
 
     def _connector(self) -> str:
         applied = registration.apply(CdcSettings())
+        for complaint in applied.complaints:  # of single tables; the watch raises an alarm of it
+            self.say(f"connector: {complaint}")
         return f"{applied.status.name} {applied.change}, {applied.status.state}"
 
     def _processes(self, planned: Plan) -> str:

@@ -76,7 +76,7 @@ def verify(  # noqa: PLR0913 - each is an option of the command
     if as_json:
         click.echo(json.dumps(report.as_dict()))
     else:
-        _print(report)
+        _print(report, repaired=repair)
     if not report.clean:
         raise click.exceptions.Exit(1)
 
@@ -124,7 +124,7 @@ def _progress(*, live: bool) -> Iterator[Tell]:
         yield tell
 
 
-def _print(report: Report) -> None:
+def _print(report: Report, *, repaired: bool) -> None:
     for table in report.tables:
         verdict = "equal" if table.clean and not table.found else _differences(table)
         through = table.verified_through
@@ -141,7 +141,8 @@ def _print(report: Report) -> None:
     healed = sum(table.healed for table in report.tables)
     bad = [table.table for table in report.tables if not table.clean]
     if bad:
-        click.echo(f"Cassandra differs from PostgreSQL in {', '.join(bad)}")
+        remedy = "" if repaired else f"; `tidemark verify {' '.join(bad)} --repair` heals it"
+        click.echo(f"Cassandra differs from PostgreSQL in {', '.join(bad)}{remedy}")
     elif healed:
         click.echo(f"Cassandra equals PostgreSQL again: {rows:,} rows, {healed:,} of them healed")
     else:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import click
 
 from runtime import logs
-from runtime.shutdown import Shutdown
+from runtime.shutdown import Shutdown, leave
 from watch import service
 from watch.settings import WatchSettings
+
+END_WITHIN_S = 12.0  # the supervisor kills after 15
 
 
 @click.command()
@@ -15,4 +17,5 @@ def watch() -> None:
     """Restart failed tasks, make partitions ahead, raise and clear alarms. Ends on SIGTERM."""
     settings = WatchSettings()
     logs.configure("watch")
-    service.run(settings, Shutdown().install())
+    service.run(settings, Shutdown().install(END_WITHIN_S))
+    leave()

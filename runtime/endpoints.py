@@ -11,6 +11,16 @@ from runtime.settings import Settings
 
 Port = int
 
+# A PostgreSQL that vanished without a farewell (a frozen host, a lost network) is noticed in half
+# a minute, by who waits for an answer (keepalives) and by who has sent something (user_timeout)
+NOTICE_HALF_OPEN = {
+    "keepalives": 1,
+    "keepalives_idle": 10,  # s
+    "keepalives_interval": 5,  # s
+    "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,  # ms
+}
+
 
 class PostgresEndpoint(Settings):
     postgres_host: str = "127.0.0.1"
@@ -27,6 +37,7 @@ class PostgresEndpoint(Settings):
             "password": self.secret(role),
             "application_name": role,
             "connect_timeout": 5,
+            **NOTICE_HALF_OPEN,
             "options": "-c timezone=UTC",
         }
 

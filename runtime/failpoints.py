@@ -28,6 +28,7 @@ POINTS = (
     "before_commit",  # the offsets that are due are about to be committed
     "in_dead_letter",  # a dead letter is handed to the producer, not yet stored
     "in_on_revoke",  # partitions go to another member
+    "in_resync_begin",  # a resync has stopped what was before, nothing is there in its place
     "after_stage",  # a stage of a resync is done
     "at_shutdown",  # the end was asked for, nothing is drained yet
 )

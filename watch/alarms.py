@@ -65,6 +65,7 @@ ALARMS = (
     Alarm(name="table_halted", severity="critical", clear_after_s=60),  # a new sink reads up to it
     Alarm(name="slot", severity="critical", raise_after_s=5, clear_after_s=30),
     Alarm(name="replication_refused", severity="critical"),
+    Alarm(name="resync_unfinished", severity="critical", raise_after_s=5),
     Alarm(name="shedding", severity="warning"),
     Alarm(name="partitions", severity="critical", clear_after_s=0),  # looked at once an hour
     Alarm(name="dead_letters", severity="warning"),

@@ -46,24 +46,33 @@ class Announcer:
         level = {"info": log.info, "warning": log.warning, "critical": log.error}
         level[transition.severity]("alarm", alarm=transition.alarm, text=transition.text)
         self._tell(transition)
-        with self._lock:
-            self._waiting.append(transition)
+        self._waiting.append(transition)
         self.flush()
 
     def is_raised(self, alarm: str) -> bool:
         return self._alarms.is_raised(alarm)
 
     def flush(self) -> None:
-        """Write the rows that wait; where PostgreSQL is away they wait for the next call."""
-        with self._lock:
-            try:
-                self._resume()
-                if self._waiting:
-                    self._store.tell(list(self._waiting))
-            except (WatchError, SettingsError) as error:  # SettingsError: no password file
-                log.debug("alarms wait", rows=len(self._waiting), reason=str(error))
-                return
-            self._waiting.clear()
+        """Write the rows that wait; where PostgreSQL is away they wait for the next call.
+
+        So they do while another thread writes: no check waits for a PostgreSQL that is slow.
+        """
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            self._write(list(self._waiting))
+        except (WatchError, SettingsError) as error:  # SettingsError: no password file
+            log.debug("alarms wait", rows=len(self._waiting), reason=str(error))
+        finally:
+            self._lock.release()
+
+    def _write(self, rows: list[Transition]) -> None:
+        self._resume()
+        if rows:
+            self._store.tell(rows)
+        for row in rows:
+            if self._waiting and self._waiting[0] is row:  # else it was crowded out meanwhile
+                self._waiting.popleft()
 
     def _resume(self) -> None:
         """Take over, once, what an earlier process raised and could not clear."""

@@ -7,6 +7,7 @@ one that moves though nobody does. What would lose or shadow rows stops the conn
 raises `replication_refused`. An advanced slot leaves no trace once the connector has read on, so
 `cdc_state` keeps it: only a new generation heals it (docs/decisions, preflight at run time).
 A publication that lost a table raises the alarm alone: the others flow, a repair heals it.
+And a resync that was killed is told of, which may have stopped everything: `resync_unfinished`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any, Final
 
 import structlog
 
-from cdc import keyspace, state
+from cdc import keyspace, lock, state
 from cdc.connector import preflight
 from cdc.connector.client import ConnectClient
 from cdc.connector.preflight import Finding
@@ -33,6 +34,7 @@ from watch.settings import WatchSettings
 log = structlog.get_logger(__name__)
 
 ALARM: Final = "replication_refused"
+UNFINISHED: Final = "resync_unfinished"
 PERIOD_S: Final = 0.25  # Connect answers a second or more before its tasks read the slot
 FAILING_S: Final = 2.0  # between two attempts at stores that do not answer
 CONNECT_PERIOD = timedelta(seconds=2)  # it logs each question
@@ -82,6 +84,7 @@ class ReplicationCheck:
         if state.newest(session) > self._settings.generation:
             self._on_newer()
             return
+        self._announcer.look(UNFINISHED, self._unfinished(source, connect, session), now)
         if not _knows_its_connector(connect):
             self._ask_again = now
             self._look_at_idle(slot, now)
@@ -90,8 +93,22 @@ class ReplicationCheck:
         facts = preflight.gather(self._settings, source, connect, session)
         if broken := preflight.of_generation(facts):
             self._refuse(connect, broken[0])
-        found = broken or preflight.of_publication(facts)  # these harm single tables: it runs on
+        found = broken or preflight.findings(facts)  # of the others it runs on, or ends by itself
         self._announcer.look(ALARM, found[0].message if found else None, now)
+
+    def _unfinished(
+        self, source: SourceDatabase, connect: ConnectClient, session: Any
+    ) -> str | None:
+        """What is wrong where a resync has ended before its end, and nobody goes on with it."""
+        generation = state.unfinished_resync(session)
+        if generation is None or lock.resync_is_at_work(source):
+            return None
+        if generation > self._settings.generation and _runs(connect):
+            return None  # it was given up: what was before it runs again
+        return (
+            f"a resync to generation {generation} has ended before it was complete; "
+            "`tidemark resync` goes on with it"
+        )
 
     def _look_at_idle(self, slot: Slot | None, now: datetime) -> None:
         """No task can run: a slot that moves all the same was advanced by somebody else.
@@ -130,3 +147,12 @@ def _knows_its_connector(connect: ConnectClient) -> bool:
         return connect.status() is not None
     except Unreachable:
         return False
+
+
+def _runs(connect: ConnectClient) -> bool:
+    """False also while Connect is away."""
+    try:
+        status = connect.status()
+    except Unreachable:
+        return False
+    return status is not None and status.running

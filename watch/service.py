@@ -44,6 +44,7 @@ log = structlog.get_logger(__name__)
 
 RETRY_S: Final = 15.0  # a check that failed does not wait for the whole of a long period
 END_WITHIN_S: Final = 5.0
+TELL_WITHIN_S: Final = 2.0
 
 
 def run(settings: WatchSettings, shutdown: Shutdown) -> None:
@@ -78,6 +79,9 @@ def _watch(settings: WatchSettings, webhook: Webhook, shutdown: Shutdown) -> Non
     deadline = time.monotonic() + END_WITHIN_S
     for thread in threads:  # one that hangs in a call is left behind: daemon threads end with us
         thread.join(max(0.0, deadline - time.monotonic()))
+    telling = threading.Thread(target=announcer.flush, name="alarms", daemon=True)
+    telling.start()  # last: what the last looks told, and PostgreSQL has not taken yet
+    telling.join(TELL_WITHIN_S)
 
 
 def checks(

@@ -1,7 +1,7 @@
 """What the watch asks of PostgreSQL and tells it: slot, partitions, alarms, counts.
 
-The only user of psycopg in this folder. Every call is one short statement with a time limit; a
-lost connection is opened again by the next call.
+The only user of psycopg in this folder. Every call is one short statement with a time limit, also
+where PostgreSQL is frozen; a lost connection is opened again by the next call.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from contracts.naming import SCHEMA, Role
 from runtime.endpoints import PostgresEndpoint
 from watch.alarms import KIND, VENUE, RaisedAlarm, Transition
 from watch.errors import StoreRefused, StoreUnavailable
+from watch.patience import hanging_up_after
 from watch.shedding import Level
 
 COUNTED_UP_TO = 2_000_000  # rows; above it the planner's estimate has to do
@@ -263,7 +264,9 @@ class Store:
     def _cursor(self) -> Iterator[Any]:
         with self._lock:
             try:
-                with self._open().cursor() as cursor:
+                connection = self._open()
+                patience = hanging_up_after(connection, 2 * self._timeout_s)
+                with patience, connection.cursor() as cursor:
                     yield cursor
             except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
                 self._drop()

@@ -56,6 +56,8 @@ class SweepCheck:
         if known.swept:
             self.period_s = REST_S
             return False
+        if known.by_resync:  # `tidemark resync` goes on with it, which drops the old slots, too
+            return False
         with ConnectClient(self._settings) as connect:
             offsets = connect.offsets()
         return offsets is not None and not offsets.snapshot

@@ -164,13 +164,15 @@ def left_of(table: Mapping[str, Any]) -> int:
 
 
 def complaint_of(report: Mapping[str, Any]) -> str | None:
-    """What differs, None where nothing does."""
-    bad = [
-        f"{left_of(table)} rows of {table['table']}"
-        for table in report["tables"]
-        if not table["clean"]
-    ]
-    return f"Cassandra differs from PostgreSQL in {', '.join(bad)}" if bad else None
+    """What differs, with the command that heals it; None where nothing does."""
+    left = {table["table"]: left_of(table) for table in report["tables"] if not table["clean"]}
+    if not left:
+        return None
+    rows = ", ".join(f"{count} rows of {table}" for table, count in left.items())
+    return (
+        f"Cassandra differs from PostgreSQL in {rows}; "
+        f"`tidemark verify {' '.join(left)} --repair` heals it"
+    )
 
 
 def _publish(table: str, differences: int, through: datetime | None) -> None:

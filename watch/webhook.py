@@ -110,22 +110,26 @@ class Webhook:
         return f"{failing[1]}; {count} alarm{'s wait' if count > 1 else ' waits'} for it"
 
     def close(self) -> None:
-        """End soon; what is left is delivered by the next watch."""
+        """Deliver what waits, as long as it is taken, and end; the next watch delivers the rest."""
         self._ended.set()
         self._more.set()
         self._thread.join(END_WITHIN_S)
 
     def _run(self) -> None:
         wait_s = WAIT_FIRST_S
-        while not self._ended.is_set():
+        while True:
             self._more.clear()
             notice = self._backlog.first()
             gauges.WEBHOOK_WAITING.set(len(self._backlog))
             if notice is None:
                 self._failing = None
+                if self._ended.is_set():
+                    return
                 self._more.wait()
             elif self._deliver(notice):
                 wait_s = WAIT_FIRST_S
+            elif self._ended.is_set():
+                return
             else:
                 self._ended.wait(wait_s)
                 wait_s = min(2 * wait_s, WAIT_LAST_S)

@@ -70,8 +70,13 @@ def gather(
 
 
 def findings(facts: Facts) -> list[Finding]:
-    """Every reason to refuse, the gravest first; empty where replication may start."""
-    return [*of_generation(facts), *of_publication(facts)]
+    """Every reason not to begin anew, the gravest first; empty where nothing is wrong."""
+    return [*reasons_to_stop(facts), *complaints(facts)]
+
+
+def reasons_to_stop(facts: Facts) -> list[Finding]:
+    """Why nothing may go on, the gravest first; empty where what has begun may."""
+    return [*of_generation(facts), *of_server(facts)]
 
 
 def of_generation(facts: Facts) -> list[Finding]:
@@ -160,7 +165,7 @@ def _of_slot(facts: Facts) -> list[Finding]:
     return [Finding(code=code, message=f"{trouble}; {_new_generation(facts)}", trouble=trouble)]
 
 
-def of_publication(facts: Facts) -> list[Finding]:
+def of_server(facts: Facts) -> list[Finding]:
     """What is wrong in PostgreSQL itself, so that no generation could run."""
     found = []
     if facts.server.wal_level != "logical":
@@ -171,16 +176,25 @@ def of_publication(facts: Facts) -> list[Finding]:
         found.append(Finding(code="wal_level", message=message))
     if facts.publication is None:
         message = f"there is no publication {PUBLICATION}; run `tidemark migrate`"
-        return [*found, Finding(code="publication", message=message)]
-    lacking = sorted(set(CAPTURED) - facts.publication.tables)
+        found.append(Finding(code="publication", message=message))
+    return found
+
+
+def complaints(facts: Facts) -> list[Finding]:
+    """What harms single tables: all others flow, so what runs goes on, and nothing new begins."""
+    found = []
+    published = set(CAPTURED) if facts.publication is None else facts.publication.tables
+    lacking = sorted(set(CAPTURED) - published)
     if lacking:
+        compared = [each.table for each in SOURCES if each.table in lacking]
         message = (
             f"publication {PUBLICATION} lacks {', '.join(lacking)}: their changes are not sent; "
-            f"ALTER PUBLICATION {PUBLICATION} ADD TABLE {', '.join(lacking)}, then "
-            "`tidemark verify`"
+            f"ALTER PUBLICATION {PUBLICATION} ADD TABLE {', '.join(lacking)}"
         )
+        if compared:
+            message += f", then `tidemark verify {' '.join(compared)} --repair`"
         found.append(Finding(code="publication_tables", message=message))
-    if not facts.publication.via_root:
+    if facts.publication is not None and not facts.publication.via_root:
         message = (
             f"publication {PUBLICATION} names partitions instead of their tables; "
             f"ALTER PUBLICATION {PUBLICATION} SET (publish_via_partition_root = true)"
@@ -218,9 +232,12 @@ def to_remember(facts: Facts) -> Generation | None:
     return None
 
 
-def refuse(facts: Facts) -> None:
-    """Raise PreflightRefused of the gravest finding, if there is one."""
-    for finding in findings(facts):
+def refuse(facts: Facts, *, anew: bool = True) -> None:
+    """Raise PreflightRefused of the gravest finding, if there is one.
+
+    Not `anew`: what has begun already is stopped by no complaint about single tables.
+    """
+    for finding in findings(facts) if anew else reasons_to_stop(facts):
         raise PreflightRefused(finding.code, finding.message)
 
 
@@ -236,14 +253,14 @@ def note_snapshot(facts: Facts, session: Any) -> bool:
 
 
 def check(settings: CdcSettings) -> list[Finding]:
-    """Every reason to refuse, looked up now; starts nothing."""
+    """Why what has begun may not go on, looked up now; starts nothing."""
     with (
         SourceDatabase(settings) as source,
         ConnectClient(settings) as connect,
         keyspace.session(settings, Role.SINK) as session,
     ):
         facts = gather(settings, source, connect, session)
-        found = findings(facts)
+        found = reasons_to_stop(facts)
         if not found:
             note_snapshot(facts, session)
         return found

@@ -26,17 +26,22 @@ SNAPSHOT_PATIENCE_S = 5.0
 
 @dataclass(frozen=True, kw_only=True)
 class Applied:
-    """What was done. `topics`: those that were created."""
+    """What was done. `topics`: those that were created.
+
+    `complaints`: what is wrong with single tables, each with its remedy; the others flow.
+    """
 
     change: Change
     topics: list[str]
     status: ConnectorStatus
+    complaints: tuple[str, ...] = ()
 
 
 def apply(settings: CdcSettings, wait_s: float = 60.0) -> Applied:
     """Make the current generation's connector run; harmless when it does already.
 
-    PreflightRefused where it must not, TopicMismatch, ConnectorNotRunning with the task's reason
+    PreflightRefused where it must not: a new one at any finding, one that is there already only at
+    what would lose or shadow rows. TopicMismatch, ConnectorNotRunning with the task's reason
     where it does not come up within `wait_s`, SchemaMismatch, Unreachable, AccessDenied.
     """
     with (
@@ -68,14 +73,14 @@ def apply_on(parts: Parts, wait_s: float, snapshot_wait_s: float = SNAPSHOT_PATI
     settings, connect, session = parts.settings, parts.connect, parts.session
     connect.wait_ready(CONNECT_PATIENCE_S)
     facts = parts.facts()
-    preflight.refuse(facts)
+    new = connect.config() is None
+    preflight.refuse(facts, anew=new)
     created = _ensure_topics(settings)
     begun = preflight.to_remember(facts)
     if begun is not None:
         state.remember(session, begun)
     placeholder = state.recall(session)[settings.generation].placeholder
     config = connector_config(settings, CAPTURED, placeholder)
-    new = connect.config() is None
     if new:
         connect.create_stopped(config)
         if begun is not None:
@@ -84,7 +89,12 @@ def apply_on(parts: Parts, wait_s: float, snapshot_wait_s: float = SNAPSHOT_PATI
     change = connect.apply(config)
     status = connect.wait_running(wait_s)
     _await_snapshot(parts, snapshot_wait_s)
-    return Applied(change="created" if new else change, topics=created, status=status)
+    return Applied(
+        change="created" if new else change,
+        topics=created,
+        status=status,
+        complaints=tuple(each.message for each in preflight.complaints(facts)),
+    )
 
 
 def _await_snapshot(parts: Parts, wait_s: float) -> None:

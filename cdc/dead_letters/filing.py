@@ -21,6 +21,7 @@ from cdc.dead_letters.table import LetterTable
 from cdc.errors import Adrift
 from cdc.membership import Membership
 from cdc.settings import CdcSettings
+from cdc.sink.consumer import leave_group
 from cdc.sink.metrics import LETTERS_FILED
 
 log = structlog.get_logger(__name__)
@@ -77,7 +78,7 @@ class Filing:
                     log.warning("dead letters are not filed yet", reason=reason, again_in_s=wait_s)
             finally:
                 if self._adrift is None:  # else the process ends, and closing may wait for ever
-                    reader.close()
+                    leave_group(reader)
             self._ended.wait(wait_s)
             wait_s = min(2 * wait_s, _WAIT_LAST_S)
 

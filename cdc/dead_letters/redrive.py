@@ -31,7 +31,7 @@ from cdc.sink.prepared import prepare
 from cdc.sink.router import Router
 from cdc.sink.watermark import Span
 from cdc.sink.writer import Writer
-from cdc.state import recall
+from cdc.state import recall, snapshot_lsn
 from contracts.change import TRUNCATE
 from contracts.naming import parse_topic
 
@@ -186,9 +186,8 @@ class Redriver:
     def _snapshot_floor(self, generation: int) -> int:
         """The least write timestamp of the completed snapshot's rows; 0 where none is known."""
         known = self._generations.get(generation)
-        if known is None or known.snapshot_lsn is None:
-            return 0
-        return write_timestamp(generation, Phase.SNAPSHOT, known.snapshot_lsn, 0)
+        lsn = 0 if known is None else snapshot_lsn(known)
+        return write_timestamp(generation, Phase.SNAPSHOT, lsn, 0) if lsn else 0
 
     def _router(self, table: str, generation: int) -> Router:
         if (table, generation) not in self._routers:

@@ -24,7 +24,7 @@ Partition = tuple[str, int]  # topic, number
 Offsets = Mapping[Partition, int]
 
 _ADMIN_TIMEOUT_S = 10.0
-_REVOKE_S, _REVOKE_STEP_S = 2.0, 0.05
+_REVOKE_S, _REVOKE_STEP_S, _REVOKE_MESSAGES = 2.0, 0.05, 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,16 +160,8 @@ class LogReader:
         return found
 
     def close(self) -> None:
-        """Leave the group.
-
-        Partitions go before the consumer closes: in a rebalance that reaches a closing consumer
-        librdkafka may wait for ever, and holds the interpreter's lock (its issue 4884).
-        """
-        self._consumer.unsubscribe()
-        deadline = time.monotonic() + _REVOKE_S
-        while self._consumer.assignment() and time.monotonic() < deadline:
-            self._consumer.consume(self._settings.poll_messages, _REVOKE_STEP_S)
-        self._consumer.close()
+        """Leave the group."""
+        leave_group(self._consumer)
 
     def _commit_answered(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         failed = [each for each in partitions if error is not None or each.error is not None]
@@ -248,6 +240,19 @@ class LogReader:
         self._halted.difference_update(gone)
         log.info("partitions revoked", count=len(gone))
         return self._on_revoked(gone)
+
+
+def leave_group(consumer: Consumer) -> None:
+    """Close a consumer; what it has read and not committed is read again by who comes next.
+
+    Partitions go before the consumer closes: in a rebalance that reaches a closing consumer
+    librdkafka may wait for ever, and holds the interpreter's lock (its issue 4884).
+    """
+    consumer.unsubscribe()
+    deadline = time.monotonic() + _REVOKE_S
+    while consumer.assignment() and time.monotonic() < deadline:
+        consumer.consume(_REVOKE_MESSAGES, _REVOKE_STEP_S)
+    consumer.close()
 
 
 def _configuration(settings: CdcSettings) -> dict[str, object]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+import math
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TypeVar
 
@@ -34,9 +36,9 @@ from runtime.shutdown import Shutdown
 log = structlog.get_logger(__name__)
 
 _WAIT_FIRST_S, _WAIT_LAST_S = 0.5, 5.0
-_DRAIN_S = 4.0
-_LEAVE_S = 3.0
-_LAST_S = 8
+# The parts of an end: together less than END_WITHIN_S
+_DRAIN_S, _LEAVE_S, _PUBLISH_S, _CLOSE_S = 4.0, 3.0, 1.0, 0.5
+END_WITHIN_S = 9.0
 
 T = TypeVar("T")
 
@@ -90,7 +92,8 @@ def _live(
             publisher.offer(sink.positions, sink.snapshot_seen_lsn)
     finally:
         filing.ask_to_end()
-        _end(sink, publisher, connection)
+        with _in_time(shutdown):
+            _end(sink, publisher, connection)
 
 
 def _spare_the_collector() -> None:
@@ -116,7 +119,7 @@ class _Connection:
     def renew(self) -> None:
         """Replace the session; the old one's requests fail and are sent again over the new."""
         old, self.session = self.session, keyspace.connect(self._settings, Role.SINK)
-        old.cluster.shutdown()
+        keyspace.close(old, 0)  # it may take its time: reading goes on meanwhile
         try:
             self.prepare()  # the same statements have the same ids, so the heads stay
         except DRIVER_FAILURES as error:
@@ -137,7 +140,7 @@ def _begin(settings: CdcSettings) -> _Start:
     try:
         return _begin_on(settings, connection)
     except BaseException:
-        connection.session.cluster.shutdown()
+        keyspace.close(connection.session)
         raise
 
 
@@ -219,18 +222,35 @@ def _step(settings: CdcSettings, sink: Sink, connection: _Connection, shutdown: 
         sink.writer.replace_sender(connection.send)
 
 
+@contextmanager
+def _in_time(shutdown: Shutdown) -> Iterator[None]:
+    """End the process if the block does not end: a library may hold the interpreter's lock.
+
+    Where a signal has asked for the end, `Shutdown` sees to it.
+    """
+    if not shutdown.requested:
+        signal.alarm(math.ceil(END_WITHIN_S))
+    try:
+        yield
+    finally:
+        if not shutdown.requested:
+            signal.alarm(0)
+
+
 def _end(sink: Sink, publisher: PositionsPublisher, connection: _Connection) -> None:
-    """Write and commit what was read, for a few seconds: the rest is read again next time."""
+    """Write and commit what was read, for a few seconds: the rest is read again next time.
+
+    Each step has its time: neither Kafka nor Cassandra, away or silent, may hold the end up.
+    """
     failpoints.reach("at_shutdown")
     try:
         sink.drain(_DRAIN_S)
         publisher.offer(sink.positions, sink.snapshot_seen_lsn)
     finally:
-        signal.alarm(_LAST_S)  # ends the process where a library holds the interpreter's lock
         leaving = threading.Thread(target=sink.close, name="leave", daemon=True)
-        leaving.start()  # a broker that is away must not hold the end up
-        leaving.join(_LEAVE_S)
-        publisher.close(1.0)
-        connection.session.cluster.shutdown()
-        signal.alarm(0)
+        leaving.start()
+        left_by = time.monotonic() + _LEAVE_S
+        publisher.close(_PUBLISH_S)
+        leaving.join(max(0.0, left_by - time.monotonic()))
+        keyspace.close(connection.session, _CLOSE_S)
         log.info("the sink has ended")

@@ -37,7 +37,7 @@ def drop_day(settings: CdcSettings, table: str, day: date) -> bool:
     with keyspace.session(settings, Role.READER) as session:
         lacking = not_droppable(proof.recall(session), table, day)
     if lacking:
-        raise NotProved(f"{table} of {day} stays: {lacking}; `tidemark verify {table}`")
+        raise NotProved(f"{table} of {day} stays: {lacking}")
     if table in UNROUTED:
         with ExitStack() as stack:
             open_stores(settings, stack).fence.wait()
@@ -68,7 +68,9 @@ def not_droppable(proofs: Mapping[str, Proof], table: str, day: date) -> str | N
         known = proofs.get(route.table, NOTHING)
         if known.through is None or known.through < end:
             through = "nothing" if known.through is None else f"{known.through:%Y-%m-%d %H:%M}"
-            return f"{route.table} is proved through {through} only"
+            lacks = f"{route.table} is proved through {through} only"
+            return f"{lacks}; `tidemark verify {route.table}`"
         if known.differences:
-            return f"{route.table} has {known.differences} rows that differ"
+            lacks = f"{route.table} has {known.differences} rows that differ"
+            return f"{lacks}; `tidemark verify {route.table} --repair`"
     return None

@@ -144,7 +144,7 @@ def open_stores(settings: CdcSettings, stack: ExitStack) -> Stores:
     """Connect to both stores and to what fences ask; `stack` closes everything."""
     source = stack.enter_context(SourceDatabase(settings))
     session = keyspace.connect(settings, Role.READER)
-    stack.callback(session.cluster.shutdown)
+    stack.callback(keyspace.close, session)
     keyspace.check_migrated(session)
     pages = keyspace.another(session, settings, Role.READER)
     pages.client_protocol_handler = PageHandler

@@ -124,8 +124,8 @@ def test_a28_publication_loses_a_table(rig: Rig, trial: Trial) -> None:
         rig.sql(f"ALTER PUBLICATION {PUBLICATION} DROP TABLE {table}")
         try:
             trial.note(rig.alarm("replication_refused"))
-            refused = rig.pipeline.tidemark("connector", "apply")
-            assert (refused.returncode, f"lacks {table}" in refused.stderr) == (1, True)
+            told = rig.pipeline.tidemark("connector", "apply")
+            assert (told.returncode, f"lacks {table}" in told.stderr) == (0, True)
             time.sleep(5)
             assert connector(rig).running, "the other tables do not flow"
         finally:

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from cdc import keyspace
+from cdc import keyspace, state
 from cdc.dead_letters.redrive import Redriver
 from cdc.dead_letters.table import LetterTable
 from cdc.sink.decoder import Decoder, change_type, decoders
@@ -160,12 +160,14 @@ def _commands_tell_of(log: CraftedLog, injected: dict[str, Poison]) -> None:
     assert command(log, "redrive").returncode == 2
 
 
-def gap_change(op: str, symbol: str, lsn: int, last_missing: Any, tx: int) -> Event:
+def gap_change(
+    op: str, symbol: str, lsn: int, last_missing: Any, tx: int, snapshot: str = "false"
+) -> Event:
     """A change of a gap whose `last_missing` a newer contract may read, though today's does not."""
     key = {"venue": "crafted", "symbol": symbol, "stream": "trades", "first_missing": 1}
     row = {"last_missing": last_missing, "state": f"{op}@{lsn}", "cause": "shed", "detail": ""}
     times = dict.fromkeys(("detected_at", "as_of", "ingested_at"), MOMENT)
-    return change("gaps", op, key, row | times, lsn=lsn, tx=tx)
+    return change("gaps", op, key, row | times, lsn=lsn, tx=tx, snapshot=snapshot)
 
 
 class Lenient(Decoder):
@@ -231,6 +233,31 @@ def test_what_might_do_harm_is_not_redriven(log: CraftedLog) -> None:
     assert "HARM" not in states(log)
     (row,) = filed(log).values()
     assert (row.redriven_at, row.redrive_result) == (None, superseded.why_not)
+
+
+def test_a_letter_of_an_attempt_at_the_snapshot_that_failed_is_not_redriven(
+    log: CraftedLog,
+) -> None:
+    """Its row may have been deleted before the next attempt, and no sweep comes behind it.
+
+    Connect did not tell the snapshot's LSN in time: then the rows that were read do.
+    """
+    log.produce(
+        [
+            gap_change("r", "GHOST", 8000, "17", tx=1, snapshot="first"),
+            gap_change("r", "KEPT", 8800, "17", tx=2, snapshot="last"),
+        ]
+    )
+    generation = log.settings.generation
+    with log.replica.sink(), keyspace.session(log.settings, Role.SINK) as session:
+        wait_until(lambda: len(filed(log)) == 2)
+        wait_until(lambda: state.recall(session)[generation].snapshot_seen_lsn == 8800)
+        state.complete_snapshot(session, generation, None)
+        state.complete_sweep(session, generation)
+    why_not = {json.loads(each.letter.key)["symbol"]: each.why_not for each in redrive(log)}
+    assert why_not["KEPT"] is None
+    assert "of an attempt at the snapshot that failed" in str(why_not["GHOST"])
+    assert states(log) == {"KEPT": "r@8800"}
 
 
 def redrive(log: CraftedLog, *identities: str, dry: bool = False) -> list[Any]:

@@ -19,13 +19,15 @@ from cdc.source import SourceDatabase
 from cdc.sweep import sweep
 from contracts.naming import MAX_GENERATION, Role, slot_name
 from tests.integration.conftest import Replica, generations
+from tests.integration.sinking import wait_until
 
 pytestmark = pytest.mark.integration
 
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 OLD_DAY = TODAY - timedelta(days=2)
 STAGES = ("connector", "retire", "snapshot", "apply", "sweep")
-NEW_GENERATIONS = 5  # that resyncs here begin, at most
+NEW_GENERATIONS = 6  # that resyncs here begin, at most
+UNFINISHED = "SELECT message FROM events WHERE message LIKE 'resync_unfinished: a resync to %%'"
 PRICES = """
 INSERT INTO prices (venue, symbol, observed_at, price)
 SELECT 'v', 'S' || i %% 3, %s + i * interval '1 s', i FROM generate_series(1, 90) i
@@ -143,6 +145,20 @@ def test_a_resync_that_is_killed_goes_on_where_it_was(flowing: Replica) -> None:
     assert flowing.cql("SELECT symbol FROM instruments WHERE venue = 'v' AND symbol = 'S20'") == []
     assert _slots(flowing) == [slot_name(report["generation"])]
     assert _resync(flowing)["generation"] == old.generation + 2  # the finished one is not taken up
+
+
+def test_a_resync_that_is_killed_at_its_beginning_is_told(flowing: Replica) -> None:
+    """It has stopped the old connector, and nothing else of it shows anywhere."""
+    old = current(flowing.settings)
+    killed = flowing.tidemark("resync", TIDEMARK_FAILPOINT="in_resync_begin:kill:1")
+    assert killed.returncode == -9, killed.stdout + killed.stderr
+    assert current(flowing.settings).generation == old.generation
+    with flowing.process("watch", TIDEMARK_WATCH_VERIFY_PERIOD_S="0"):
+        wait_until(lambda: bool(flowing.sql(UNFINISHED)), 60)
+        ((message,),) = flowing.sql(UNFINISHED)
+        assert f"to generation {old.generation + 1} has ended before it was complete" in message
+        assert _resync(flowing)["generation"] == old.generation + 1
+    _verified(flowing, "instruments")
 
 
 def test_ghosts_of_an_aborted_first_snapshot_go_without_a_resync(flowing: Replica) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -10,6 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
+import psycopg2
 import pytest
 
 from contracts.market import Event
@@ -37,6 +40,22 @@ def store(database: PostgresEndpoint, owner: Connection) -> Iterator[Store]:
     opened = Store(database, patience_s=5)
     yield opened
     opened.close()
+
+
+def test_a_connection_asks_whether_postgresql_is_still_there(
+    database: PostgresEndpoint, owner: Connection
+) -> None:
+    """Else who waits for an answer of a host that vanished waits for two hours: TCP's default."""
+    del owner
+    dsn: dict[str, Any] = database.postgres_dsn(Role.WATCH)
+    with (
+        closing(psycopg2.connect(**dsn)) as connection,
+        socket.socket(fileno=os.dup(connection.fileno())) as line,
+    ):
+        options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+        idle_s, every_s, times = (line.getsockopt(socket.IPPROTO_TCP, each) for each in options)
+        assert line.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert idle_s + every_s * times <= 30
 
 
 def test_repeated_write_of_an_event_is_one_row(

@@ -262,7 +262,11 @@ def test_the_watch_verifies_after_each_restart_of_the_connector(
         lambda: Store(settings).slot_reader(slot_name(settings.generation)) not in {reader, None}
     )
     passes()
-    assert told.complaints[1:] == ["Cassandra differs from PostgreSQL in 1 rows of instruments"]
+    (complaint,) = told.complaints[1:]
+    assert complaint == (
+        "Cassandra differs from PostgreSQL in 1 rows of instruments; "
+        "`tidemark verify instruments --repair` heals it"
+    )
     assert all(each.clean for each in _run(flowing, "instruments", repair=True).values())
     check.look(clock)
     check.look(clock + timedelta(minutes=2))

@@ -122,6 +122,15 @@ def test_what_is_not_taken_is_sent_again_with_the_same_id(tmp_path: Path) -> Non
     assert len({each["id"] for each in receiver.got}) == 1
 
 
+def test_what_is_told_last_is_delivered_before_the_watch_ends(tmp_path: Path) -> None:
+    """Nobody knows when the next one starts."""
+    with closing(Receiver()) as receiver:
+        point(tmp_path, receiver.port)
+        with watching(tmp_path) as watch:
+            watch.raise_("a", "b", "c")
+        assert alarms(receiver) == ["a", "b", "c"]
+
+
 def test_what_waits_outlives_the_watch(tmp_path: Path) -> None:
     """A restart sends it; what was taken is not sent again."""
     port = free_port()

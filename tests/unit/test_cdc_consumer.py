@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cdc.errors import RetentionPassed, TopicRecreated
-from cdc.sink.consumer import Extent, start_offset
+from cdc.sink.consumer import Extent, leave_group, start_offset
 
 PARTITION = ("market.g1.public.trades", 0)
 
@@ -42,3 +42,30 @@ def test_a_topic_that_was_made_anew_is_an_alarm() -> None:
     """Its offsets mean other events."""
     with pytest.raises(TopicRecreated, match="made anew"):
         start_offset(PARTITION, Extent(0, 5, 40, 40))
+
+
+class Leaving:
+    """A consumer whose partition goes with the second answer of its group."""
+
+    def __init__(self) -> None:
+        self.did: list[str] = []
+
+    def unsubscribe(self) -> None:
+        self.did.append("unsubscribe")
+
+    def assignment(self) -> list[str]:
+        return [] if self.did.count("consume") == 2 else ["topic[0]"]
+
+    def consume(self, _messages: int, _timeout_s: float) -> list[object]:
+        self.did.append("consume")
+        return []
+
+    def close(self) -> None:
+        self.did.append("close")
+
+
+def test_who_leaves_a_group_holds_no_partition_any_more_when_it_closes() -> None:
+    """A rebalance that reaches a closing consumer may hold the whole process for ever."""
+    consumer = Leaving()
+    leave_group(consumer)  # type: ignore[arg-type]  # what speaks like one
+    assert consumer.did == ["unsubscribe", "consume", "consume", "close"]

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from cdc.connector.client import StoredOffsets
-from cdc.connector.preflight import Facts, findings, refuse, to_remember
+from cdc.connector.preflight import Facts, complaints, findings, refuse, to_remember
 from cdc.errors import PreflightRefused
 from cdc.routes import CAPTURED
 from cdc.source import Publication, Server, Slot
@@ -145,6 +145,23 @@ def test_what_loses_or_shadows_rows_is_refused_with_the_remedy(
     assert refused.value.code == code
     assert remedy in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+LACKING = Publication(tables=PUBLISHED - {"trades", "outbox"}, via_root=True)
+
+
+def test_a_complaint_about_one_table_stops_no_connector_that_runs() -> None:
+    """All other tables would stand still for it."""
+    lacking = replace(HEALTHY, publication=LACKING)
+    refuse(lacking, anew=False)
+    (complaint,) = complaints(lacking)
+    assert complaint.message.endswith(
+        "ADD TABLE outbox, trades, then `tidemark verify trades --repair`"
+    )
+    with pytest.raises(PreflightRefused, match="lacks outbox, trades"):
+        refuse(lacking)
+    with pytest.raises(PreflightRefused, match="is gone"):
+        refuse(replace(lacking, slot=None), anew=False)
 
 
 def test_the_gravest_comes_first() -> None:

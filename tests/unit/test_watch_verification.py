@@ -99,6 +99,7 @@ def test_the_complaint_names_tables_and_counts_what_is_not_healed() -> None:
         _table("klines", different=2, healed=2),
     ]
     assert complaint_of({"tables": tables}) == (
-        "Cassandra differs from PostgreSQL in 2 rows of trades_by_hour"
+        "Cassandra differs from PostgreSQL in 2 rows of trades_by_hour; "
+        "`tidemark verify trades_by_hour --repair` heals it"
     )
     assert complaint_of({"tables": tables[:1]}) is None
