@@ -110,6 +110,7 @@ class Readback:
             page = last_page(left)
             await spare.take(PAGE_WEIGHT)
             refilled = await self._repair.refill(gap.symbol, [page], gap.cause)
+            refilled.gaps = [of_find(each, gap) for each in refilled.gaps]
             if refilled.gaps and not settle(refilled, patient=not self._given_up(gap, refilled)):
                 return
             left = before(left, page)
@@ -146,6 +147,11 @@ class Readback:
         trades = self._market.valuation.price(refilled.trades, quote_asset)
         batch = Batch(trades=trades, gaps=refilled.gaps, rejected=refilled.rejected)
         await self._spool.put(batch, BYTES_A_TRADE * len(trades))
+
+
+def of_find(row: Gap, gap: Gap) -> Gap:
+    """A row of what stays missing of a gap: it follows from that one (`gap_rows`)."""
+    return msgspec.structs.replace(row, detected_at=gap.detected_at)
 
 
 def last_page(gap: Gap) -> range:
