@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from contracts.market import Gap
-from ingest import archive_repair, judging, readback
+from ingest import archive_repair, judging, readback, shedding
 from ingest.backfill.apply import filled
 from ingest.gap_rows import may_replace
 from ingest.rows import newest
@@ -202,3 +202,15 @@ def test_no_id_comes_to_stand_nowhere() -> None:
     """Looks, polls, losses and repairs interleaved; the same histories find the old fault."""
     assert histories(may_replace, 400) == set()
     assert histories(the_later_clock_wins, 100)
+
+
+def test_a_gap_that_was_only_begun_reaches_to_the_next_trade_that_is_held() -> None:
+    """A find of its own, so that nobody who knew its first id only can end it."""
+    begun = gap(10, last_missing=10, cause="shed")
+    assert shedding.is_only_begun(begun)
+    assert not shedding.is_only_begun(gap(10, last_missing=10))
+    assert not shedding.is_only_begun(gap(10, last_missing=11, cause="shed"))
+    reached = shedding.reaching(begun, 51, NOON + SECOND)
+    assert (reached.first_missing, reached.last_missing, reached.state) == (10, 50, "open")
+    assert may_replace(begun, reached)
+    assert not may_replace(reached, readback.ended(begun))
