@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from contracts.market import Gap, Trade
+from contracts.market import Gap
 from ingest.binance import endpoints
 from ingest.binance.archive import Archive
 from ingest.binance.archived_trades import ArchivedTrades
@@ -75,20 +75,15 @@ class ArchiveRepair:
         place = gap.symbol, gap.first_missing, gap.last_missing
         if place not in self._spans:
             await self._spare.take(TWO_WEIGHT)
-            first = await self._trade(gap.symbol, gap.first_missing)
-            last = await self._trade(gap.symbol, gap.last_missing)
+            try:
+                first = await self._repair.trade_from(gap.symbol, gap.first_missing)
+                last = await self._repair.trade_from(gap.symbol, gap.last_missing)
+            except ExchangeError:
+                return None
             if first is None or last is None or first.traded_at > last.traded_at:
                 return None  # asked again: an exchange that is away now may tell later
             self._spans[place] = Span(in_ms(first.traded_at), in_ms(last.traded_at) + 1)
         return self._spans[place]
-
-    async def _trade(self, symbol: str, trade_id: int) -> Trade | None:
-        """A trade, or the next one behind it."""
-        try:
-            rows = (await self._repair.trades(symbol, range(trade_id, trade_id))).rows
-        except ExchangeError:
-            return None
-        return rows[0] if rows else None
 
 
 def is_long(gap: Gap) -> bool:

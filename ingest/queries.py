@@ -42,6 +42,14 @@ FROM instruments AS i CROSS JOIN LATERAL (
 WHERE i.venue = %(venue)s
 """
 
+# pk_trades, from a time on: the trades of that ms, and the first one behind them
+NEXT_TRADE_ID = """
+SELECT trade_id FROM trades
+WHERE venue = %(venue)s AND symbol = %(symbol)s AND traded_at >= %(since)s
+  AND trade_id > %(after)s
+ORDER BY traded_at, trade_id LIMIT 1
+"""
+
 # pk_prices, backwards in each recent partition
 LATEST_PRICES = """
 SELECT i.venue, i.symbol, newest.observed_at, newest.price

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from contextlib import aclosing
+from datetime import datetime
 
 import msgspec
 import structlog
@@ -23,9 +24,10 @@ from ingest.binance.archive import Archive
 from ingest.binance.client import Client
 from ingest.binance.limits import utc_now
 from ingest.candle_repair import CandleRepair
-from ingest.polling import Market
+from ingest.errors import ExchangeError
+from ingest.polling import Market, whole_ms
 from ingest.repair import Refilled, TapeRepair
-from ingest.shedding import Shedding
+from ingest.shedding import Shedding, is_only_begun, reaching
 from ingest.spare import Spare
 from ingest.spool import Spool
 from ingest.writer import StoreThread
@@ -72,7 +74,9 @@ class Readback:
             for gap in await self._open_gaps():
                 if self._is_of_another_listing(gap):
                     await self._put(gap.symbol, Refilled(gaps=[of_another_listing(gap)]))
-                elif not self._shedding.under_way(gap) and self._may_ask(gap):
+                elif gap.stream == "depth" and not self._is_polled(gap):
+                    await self._end_unpolled(gap)
+                elif not self._waits_for_a_poll(gap) and self._may_ask(gap):
                     await self._work_on(gap, candles, files, spare)
             await asyncio.sleep(LOOK_S)
 
@@ -85,12 +89,47 @@ class Readback:
                 batch = Batch(klines=found.klines, gaps=found.gaps, rejected=found.rejected)
                 await self._spool.put(batch, BYTES_A_CANDLE * len(found.klines))
         elif gap.stream == "trades":
+            if is_only_begun(gap):
+                reached = await self._reached(gap, spare)
+                if reached is None:
+                    return
+                gap = reached
             if archive_repair.is_long(gap) and await self._from_files(gap, files):
                 return
             if gap.last_missing - gap.first_missing < self._limit:
                 await self._read(gap, spare)
             elif not archive_repair.may_still_come(gap):
                 await self._spool.put(Batch(gaps=[too_long(gap)]), BYTES_A_TRADE)
+
+    async def _reached(self, gap: Gap, spare: Spare) -> Gap | None:
+        """A gap of which only the beginning is known, up to the next trade that is held.
+
+        None where none is held: it goes on, or ends here if nobody polls the symbol any more.
+        """
+        await spare.take(PAGE_WEIGHT)
+        try:
+            begin = await self._repair.trade_from(gap.symbol, gap.first_missing)
+        except ExchangeError:
+            return None
+        next_held = None if begin is None else await self._next_held(gap, whole_ms(begin.traded_at))
+        if next_held is None:
+            if not self._is_polled(gap):
+                await self._end_unpolled(gap)
+            return None
+        reached = reaching(gap, next_held, utc_now())
+        if reached.last_missing > gap.last_missing:  # on record before anything of it is read
+            await self._put(gap.symbol, Refilled(gaps=[reached]))
+        return reached
+
+    async def _next_held(self, gap: Gap, since: datetime) -> int | None:
+        """The next trade behind where a gap begins."""
+        store, of = self._store.store, (gap.venue, gap.symbol, gap.first_missing)
+        return await self._store.call(lambda: store.next_trade_id(*of, since))
+
+    async def _end_unpolled(self, gap: Gap) -> None:
+        row = self._shedding.unpolled(gap, utc_now())
+        await self._put(gap.symbol, Refilled(gaps=[row]))
+        log.info("nobody knows how far a gap reaches", symbol=gap.symbol, stream=gap.stream)
 
     async def _from_files(self, gap: Gap, files: ArchiveRepair) -> bool:
         """Take what the archive has of a long gap; False where it has nothing of it."""
@@ -110,6 +149,7 @@ class Readback:
             page = last_page(left)
             await spare.take(PAGE_WEIGHT)
             refilled = await self._repair.refill(gap.symbol, [page], gap.cause)
+            refilled.gaps = [of_find(each, gap) for each in refilled.gaps]
             if refilled.gaps and not settle(refilled, patient=not self._given_up(gap, refilled)):
                 return
             left = before(left, page)
@@ -127,6 +167,13 @@ class Readback:
             return False
         del self._in_vain[place]
         return True
+
+    def _is_polled(self, gap: Gap) -> bool:
+        return gap.symbol in self._market.watched
+
+    def _waits_for_a_poll(self, gap: Gap) -> bool:
+        """Whether a poll is to come that tells how far the gap reaches."""
+        return self._shedding.under_way(gap) and self._is_polled(gap)
 
     def _is_of_another_listing(self, gap: Gap) -> bool:
         """Whether the ids that are missing were those of what the symbol stood for before."""
@@ -146,6 +193,11 @@ class Readback:
         trades = self._market.valuation.price(refilled.trades, quote_asset)
         batch = Batch(trades=trades, gaps=refilled.gaps, rejected=refilled.rejected)
         await self._spool.put(batch, BYTES_A_TRADE * len(trades))
+
+
+def of_find(row: Gap, gap: Gap) -> Gap:
+    """A row of what stays missing of a gap: it follows from that one (`gap_rows`)."""
+    return msgspec.structs.replace(row, detected_at=gap.detected_at)
 
 
 def last_page(gap: Gap) -> range:

@@ -83,6 +83,11 @@ class TapeRepair:
             next_id = max(trade.trade_id for trade in page) + 1
         return found
 
+    async def trade_from(self, symbol: str, trade_id: int) -> Trade | None:
+        """A trade, or the next one behind it; None where the exchange gives neither."""
+        rows = (await self.trades(symbol, range(trade_id, trade_id))).rows
+        return rows[0] if rows else None
+
     async def aggregates(
         self, symbol: str, *, from_id: int | None = None, start_ms: int | None = None
     ) -> Parsed[Aggregate]:

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from contracts.market import Depth, Event, Rejected
-from ingest import admission, tables
+from contracts.market import Depth, Event, Gap, Rejected
+from ingest import admission, gap_rows, tables
 from ingest.batch import Batch
 from ingest.sampling import Sampling
 
@@ -136,13 +136,14 @@ def newest(table: str, rows: Sequence[Row]) -> list[Row]:
     """One row a key of an upserted table, as PostgreSQL would decide, had they come one by one.
 
     A closed candle goes before an open one, then the newest `as_of`, then the last in the list.
+    Gaps have a rule of their own.
     """
     identity_of = attrgetter(*(column.name for column in tables.metadata.tables[table].primary_key))
     best: dict[tuple[Any, ...], Row] = {}
     for row in rows:
         identity = identity_of(row)
         rival = best.get(identity)
-        if rival is None or _precedence(row) >= _precedence(rival):
+        if rival is None or _goes_before(row, rival):
             best[identity] = row
     return list(best.values())
 
@@ -196,6 +197,12 @@ def _floor(row: Row, name: str) -> Row:
     time = getattr(row, name)
     floor = time.replace(microsecond=time.microsecond // 1000 * 1000)
     return msgspec.structs.replace(row, **{name: floor})
+
+
+def _goes_before(row: Any, rival: Any) -> bool:
+    if isinstance(row, Gap):
+        return gap_rows.may_replace(rival, row)
+    return _precedence(row) >= _precedence(rival)
 
 
 def _precedence(row: Any) -> tuple[bool, datetime]:

@@ -6,7 +6,10 @@ is an open row of `gaps` with cause `shed`, so that a crash loses nothing of the
 database holds as open is taken up again at the next start.
 
 - trades: the row begins at the first id that was left out. Afterwards the tape shows how far the
-  hole reaches, and what can be asked for by its ids is read back; then the row is `repaired`.
+  hole reaches, and what can be asked for by its ids is read back; then the row is `repaired`. One
+  that nobody has polled past names its first id only, and is not done once that one is read: it
+  reaches as far as the next trade that is held, or, where the symbol is not watched any more, to
+  nobody knows where, and is `unprovable`.
 - depth and prices: times in ms. A book or a price of the past cannot be asked for, so the row
   becomes `unprovable` when polling goes on.
 """
@@ -31,6 +34,7 @@ STREAM_OF: Final = {"depth": "depth", "trades": "trades", "ticker/price": "price
 
 EVERY_SYMBOL: Final = "*"  # `gaps.symbol` of a poll of all symbols
 CAUSE: Final = "shed"
+UNPOLLED: Final = "nobody polls the symbol any more, so nobody knows how far it reaches"
 
 
 def obeyed(level: int, age_s: float, valid_s: float) -> int:
@@ -53,6 +57,17 @@ def last_known_ids(newest: Mapping[str, int], gaps: Iterable[Gap]) -> dict[str, 
             before = gap.first_missing - 1
             known[gap.symbol] = min(before, known.get(gap.symbol, before))
     return known
+
+
+def is_only_begun(gap: Gap) -> bool:
+    """Whether a row says where a gap begins, and not yet how far it reaches."""
+    return gap.cause == CAUSE and gap.state == "open" and gap.first_missing == gap.last_missing
+
+
+def reaching(gap: Gap, next_held: int, now: datetime) -> Gap:
+    """The row of such a gap once a trade behind it is held: a find of its own (`gap_rows`)."""
+    last = max(next_held - 1, gap.first_missing)
+    return msgspec.structs.replace(gap, last_missing=last, detected_at=now, as_of=now)
 
 
 class Shedding:
@@ -86,6 +101,13 @@ class Shedding:
         """Whether nobody can say yet how far that gap reaches."""
         known = self._open.get((gap.stream, gap.symbol))
         return known is not None and known.first_missing == gap.first_missing
+
+    def unpolled(self, gap: Gap, now: datetime) -> Gap:
+        """The row that ends a gap of a symbol that is not watched any more."""
+        self._open.pop((gap.stream, gap.symbol), None)
+        last = gap.last_missing if gap.stream == "trades" else _ms(now)
+        row = _lost(gap, last, now)
+        return msgspec.structs.replace(row, detail=f"{row.detail}; {UNPOLLED}")
 
     def leave_out(self, poll: Poll, now: datetime) -> list[Gap]:
         """Note a poll that is not made; rows for `gaps` if it is the first one."""

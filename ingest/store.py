@@ -142,6 +142,12 @@ class Store:
         rows = self.read(queries.LAST_TRADE_IDS, venue=venue, since=datetime.now(UTC) - back)
         return {row["symbol"]: row["trade_id"] for row in rows}
 
+    def next_trade_id(self, venue: str, symbol: str, after: int, since: datetime) -> int | None:
+        """The next trade that is held behind one of that id and time; None without any."""
+        of = {"venue": venue, "symbol": symbol, "after": after, "since": since}
+        rows = self.read(queries.NEXT_TRADE_ID, **of)
+        return rows[0]["trade_id"] if rows else None
+
     def latest_prices(self, venue: str, *, back: timedelta = RECENT) -> list[Price]:
         """The newest price of each symbol that has one in the time `back` from now."""
         rows = self.read(queries.LATEST_PRICES, venue=venue, since=datetime.now(UTC) - back)

@@ -6,7 +6,8 @@ into a temporary table is as cheap and, from some thousand rows on, up to twice 
 travel as JSON, bulk loads by COPY.
 
 Append-only tables say DO NOTHING. A table with `as_of` beside its key is upserted: never backwards,
-and not at all where nothing but `as_of` changes; a closed candle beats an open one.
+and not at all where nothing but `as_of` changes; a closed candle beats an open one, and a gap loses
+none of its range (`ingest.gap_rows`).
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from sqlalchemy import table as table_of
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import Insert, insert
 
-from ingest.tables import metadata
+from ingest import gap_rows
+from ingest.tables import gaps, metadata
 
 LINES = 500  # of a part of a COPY
 OURS = "ingested_at"  # the database's own clock
@@ -130,12 +132,15 @@ def _insertion(table: Table, source: FromClause) -> Insert:
     new = statement.excluded
     replaced = [name for name in (*names, OURS) if name not in key]
     said = [name for name in replaced if name not in {"as_of", OURS}]
-    precedence = [name for name in ("is_closed", "as_of") if name in names]
+    if table is gaps:
+        newer = gap_rows.replaces(table.c, new)
+    else:
+        precedence = [name for name in ("is_closed", "as_of") if name in names]
+        newer = _tuple(new, precedence) >= _tuple(table.c, precedence)
     return statement.on_conflict_do_update(
         index_elements=key,
         set_={name: new[name] for name in replaced},
-        where=(_tuple(new, precedence) >= _tuple(table.c, precedence))
-        & _tuple(table.c, said).is_distinct_from(_tuple(new, said)),
+        where=newer & _tuple(table.c, said).is_distinct_from(_tuple(new, said)),
     )
 
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from simulator import noise
 from simulator.catalogue import Listing
@@ -21,6 +23,8 @@ from simulator.trades import MINUTE_US
 STEP_US = 20_000
 MAX_LEVELS = 1500  # places for levels on each side; about one in sixteen is empty
 _BRISK = 60  # trades a minute
+
+_Ticks = TypeVar("_Ticks", int, Ints)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +71,8 @@ def book(market: Market, listing: Listing, update_id: int, levels: int = MAX_LEV
         return Book(update_id, _NOTHING, _NOTHING)
     places = min(MAX_LEVELS, levels + levels // 8 + 16)
     grid = grid_of(listing)
-    below = (best_bid - 1) // grid - np.arange(places)
-    above = (best_bid + 1) // grid + 1 + np.arange(places)
+    below = _next_place(_BIDS, best_bid, grid) - np.arange(places)
+    above = _next_place(_ASKS, best_bid + 1, grid) + np.arange(places)
     bids = np.concatenate([[best_bid], below[below > 0] * grid])
     asks = np.concatenate([[best_bid + 1], above * grid])
     return Book(
@@ -128,16 +132,37 @@ def _best_bids(market: Market, listing: Listing, older_id: int, newer_id: int) -
 def _moved(
     listing: Listing, side: int, best: Ints, ends: tuple[Side, Side], ids: tuple[int, int]
 ) -> Ints:
-    """Prices whose size was drawn anew between two updates, or that the best price passed."""
-    known = np.concatenate([best, ends[0].price, ends[1].price])
-    if len(known) == 0 or len(best) == 0:
-        return known[:0]
+    """Prices whose size was drawn anew between two updates, or that an end of the side passed.
+
+    Its near end is the best price, its far one the last place of a book. Between the two updates
+    either may have been where it is in neither of them.
+    """
+    if len(best) == 0:
+        return best
     grid = grid_of(listing)
-    places = np.arange(known.min() // grid, known.max() // grid + 1) * grid
+    far = _last_place(side, best, grid) * grid
+    known = np.concatenate([best, far, ends[0].price, ends[1].price])
+    places = np.arange(max(known.min() // grid, 1), known.max() // grid + 1) * grid
     place = noise.draw(noise.key(listing.key, "book", side), places)
     older, newer = (_epoch(listing, place, update_id) for update_id in ids)
-    passed = (places >= best.min()) & (places <= best.max())
+    passed = _within(places, best) | _within(places, far)
     return np.union1d(best, places[(older != newer) | passed])
+
+
+def _within(places: Ints, bounds: Ints) -> npt.NDArray[np.bool_]:
+    within: npt.NDArray[np.bool_] = (places >= bounds.min()) & (places <= bounds.max())
+    return within
+
+
+def _next_place(side: int, best: _Ticks, grid: int) -> _Ticks:
+    """The first place behind the best price, in grids."""
+    return best // grid + 1 if side == _ASKS else (best - 1) // grid
+
+
+def _last_place(side: int, best: _Ticks, grid: int) -> _Ticks:
+    """The last place of a whole book, in grids."""
+    depth = MAX_LEVELS - 1
+    return _next_place(side, best, grid) + (depth if side == _ASKS else -depth)
 
 
 def _epoch(listing: Listing, place: noise.Bits, update_id: int) -> noise.Bits:

@@ -98,7 +98,7 @@ class _Run:
         self._progress = progress
         self._done = max(plan.rows - sum(piece.rows for piece in plan.pieces), 0)
         self._received = self._stored = self._quarantined = 0
-        self._missing: list[tuple[int, int]] = []
+        self._missing: list[Gap] = []
         self._failures = [plan.failure] if plan.failure else []
 
     async def outcome(self) -> Outcome:
@@ -118,7 +118,9 @@ class _Run:
             received=self._received,
             stored=self._stored,
             quarantined=self._quarantined,
-            gaps=self._missing if plan.stream == TRADES else await self._holes(),
+            gaps=[(gap.first_missing, gap.last_missing) for gap in self._missing]
+            if plan.stream == TRADES
+            else await self._holes(),
             failures=self._failures,
             seconds=time.monotonic() - started,
         )
@@ -157,7 +159,7 @@ class _Run:
 
     async def _keep(self, block: Block, made: BackfillProgress) -> None:
         batch = block.batch
-        self._missing += [(gap.first_missing, gap.last_missing) for gap in batch.gaps]
+        self._missing += batch.gaps
         if block.proved:
             batch = Batch(gaps=await self._filled(block.proved))
         written = await self._store.call(partial(self._store.store.copy, batch, made))
@@ -167,18 +169,12 @@ class _Run:
         self._quarantined += written.quarantined
 
     async def _filled(self, proved: range) -> list[Gap]:
-        """Gaps of before that lie in what was proved, and were not found again: repaired."""
+        """Gaps of before that lie in what was proved: what was found again of them, or repaired."""
         store = self._store.store
         of = (self._backfill.venue, self._plan.symbol, self._plan.stream)
         known = await self._store.call(lambda: store.gaps_within(*of, proved))
-        found = {first for first, _ in self._missing}
-        return [
-            msgspec.structs.replace(
-                gap, state="repaired", detail=f"{gap.detail}; backfilled", as_of=utc_now()
-            )
-            for gap in known
-            if gap.first_missing not in found
-        ]
+        found = {gap.first_missing: gap for gap in self._missing}
+        return [filled(gap, found.get(gap.first_missing)) for gap in known]
 
     async def _holes(self) -> list[tuple[datetime, datetime]]:
         """Holes among all the candles that the database holds of the span."""
@@ -190,3 +186,12 @@ class _Run:
 
     def _show(self, done: int) -> None:
         self._progress(self._plan.symbol, min(done, self._plan.rows), self._plan.rows)
+
+
+def filled(gap: Gap, found: Gap | None) -> Gap:
+    """A gap of before, as the proof leaves it; `found` begins with it, and may end sooner."""
+    now = utc_now()
+    if found is not None:  # it follows from the one of before (`gap_rows`)
+        return msgspec.structs.replace(found, detected_at=gap.detected_at, as_of=now)
+    detail = f"{gap.detail}; backfilled"
+    return msgspec.structs.replace(gap, state="repaired", detail=detail, as_of=now)

@@ -10,11 +10,17 @@ from pathlib import Path
 import pytest
 
 from ingest import readback
+from ingest.batch import Batch
+from ingest.binance.limits import utc_now
 from ingest.settings import IngestSettings
+from ingest.shedding import UNPOLLED
+from ingest.span import from_ms, in_ms
+from ingest.store import Store
 from runtime.endpoints import PostgresEndpoint
 from tests.conftest import free_ports
 from tests.integration import scratch
 from tests.integration.ingesting import Simulator, eventually, ingesting, settings_for
+from tests.market_rows import gap, trade
 
 pytestmark = pytest.mark.integration
 
@@ -130,6 +136,50 @@ def test_a_hole_that_is_too_long_for_a_poll_is_read_back_with_patience(
     )
     assert first == held + 1
     assert_no_trade_is_missing(owner, settings.symbols)
+
+
+def test_a_gap_that_was_only_begun_is_not_done_with_its_first_id(
+    simulator: Simulator,
+    settings: IngestSettings,
+    owner: scratch.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of a symbol that nobody polls any more: as far as the next trade that is held, or unknown."""
+    monkeypatch.setattr(readback, "LOOK_S", 0.5)
+    newest = simulator.get("/api/v3/trades", symbol="ETHUSDT", limit=1)[0]["id"]
+    first, beyond, unknown = newest - 5000, newest - 4970, newest - 1000
+    (told,) = simulator.get("/api/v3/historicalTrades", symbol="ETHUSDT", fromId=beyond, limit=1)
+    held = trade(
+        beyond, venue="simulator", symbol="ETHUSDT", traded_at=from_ms(told["time"] // 1000 * 1000)
+    )
+    now = utc_now()
+    begun = [
+        gap(
+            at, last_missing=at, venue="simulator", symbol="ETHUSDT", stream=stream, cause="shed",
+            detected_at=now, as_of=now,
+        )
+        for stream, at in (("trades", first), ("trades", unknown), ("depth", in_ms(now)))
+    ]  # fmt: skip
+    store = Store(settings)
+    store.write(Batch(trades=[held], gaps=begun))
+    store.close()
+    shed(owner, 0)
+    with ingesting(settings.model_copy(update={"symbols": ("BTCUSDT",)})):
+        eventually(lambda: not gaps(owner, "open"))
+    rows = scratch.fetch(
+        owner,
+        "SELECT stream, first_missing, last_missing, state, detail FROM gaps "
+        "WHERE symbol = 'ETHUSDT' ORDER BY stream, first_missing",
+    )
+    assert [(row[0], row[3]) for row in rows] == [
+        ("depth", "unprovable"), ("trades", "repaired"), ("trades", "unprovable"),
+    ]  # fmt: skip
+    assert rows[0][2] > rows[0][1]
+    assert rows[1][1:3] == (first, beyond - 1)
+    assert rows[2][1:3] == (unknown, unknown)
+    assert all(row[4].endswith(UNPOLLED) for row in (rows[0], rows[2]))
+    count = "SELECT count(*) FROM trades WHERE symbol = 'ETHUSDT'"
+    assert scratch.value(owner, count) == beyond - first + 1
 
 
 def test_a_level_that_nobody_confirms_is_ignored(

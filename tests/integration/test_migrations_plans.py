@@ -91,6 +91,7 @@ WHERE venue = 'coingecko' AND coin_id = 'coin7' AND vs_currency = 'usd' AND ts_e
 QUERIES: dict[str, tuple[str, str]] = {
     # what is asked: (the query, the index that must serve it)
     "last trade ids": (queries.LAST_TRADE_IDS, "trades"),
+    "the next trade id": (queries.NEXT_TRADE_ID, "trades"),
     "latest prices": (queries.LATEST_PRICES, "prices"),
     "last closed candles": (queries.LAST_CLOSED_KLINES, "pk_klines"),
     "holes in candles": (queries.MISSING_KLINES, "pk_klines"),
@@ -127,6 +128,7 @@ QUERIES: dict[str, tuple[str, str]] = {
 
 PARAMETERS = {
     "venue": "simulator",
+    "after": 1,
     "symbol": "S7",
     "interval": "1m",
     "intervals": ["1m", "1h"],

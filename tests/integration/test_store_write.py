@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import product
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from contracts.market import Price, Rejected
 from contracts.naming import Role
 from ingest import admission
 from ingest.batch import Batch, Written
+from ingest.gap_rows import may_replace
 from ingest.store import Store
 from runtime.endpoints import PostgresEndpoint
 from tests.integration.scratch import (
@@ -122,6 +125,28 @@ def test_nothing_goes_backwards(store: Store, owner: Connection) -> None:
     newer = LATER + timedelta(seconds=1)
     store.write(Batch(gaps=[gap(state="repaired", as_of=newer)]))
     assert fetch(owner, "SELECT state, as_of FROM gaps") == [("repaired", newer)]
+
+
+def test_the_guard_of_gaps_is_the_rule_of_gap_rows(store: Store, owner: Connection) -> None:
+    """Of every pair of rows that differ in range, state, find or clock, SQL keeps the same one."""
+    second = timedelta(seconds=1)
+    rows = [
+        gap(5, last_missing=last, state=state, detected_at=found, as_of=as_of)
+        for last in (5, 8, 9)
+        for state in ("open", "repaired", "exchange-confirmed")
+        for found in (NOON - second, NOON)
+        for as_of in (NOON, NOON + second, NOON + 2 * second)
+    ]
+    pairs = [
+        (replace(held, symbol=f"S{n}", detail="held"), replace(late, symbol=f"S{n}", detail="late"))
+        for n, (held, late) in enumerate(product(rows, rows))
+    ]
+    store.write(Batch(gaps=[held for held, _ in pairs]))
+    store.write(Batch(gaps=[late for _, late in pairs]))
+    kept = dict(fetch(owner, "SELECT symbol, detail FROM gaps"))
+    assert kept == {
+        held.symbol: "late" if may_replace(held, late) else "held" for held, late in pairs
+    }
 
 
 @pytest.mark.parametrize("bulk", [False, True])

@@ -14,6 +14,7 @@ from contracts.market import Depth, Gap, Price, Rejected, Trade
 from contracts.shedding import ALL, NONE, ORDER
 from ingest import archive_repair, readback
 from ingest.batch import Batch
+from ingest.gap_rows import may_replace
 from ingest.repair import Refilled
 from ingest.schedule import Poll, plan
 from ingest.settings import IngestSettings
@@ -278,8 +279,10 @@ class Exchange:
                 fresh = self.tape.fresh("S", [*page, *(trade(n) for h in holes for n in h)])
             for hole in holes:
                 for rest in missing((one.trade_id for one in fresh), hole):
-                    row = gap(rest.start, rest.stop - 1)
-                    gaps.append(msgspec.structs.replace(row, cause=cause, as_of=at(self.now)))
+                    row, now = gap(rest.start, rest.stop - 1), at(self.now)
+                    gaps.append(
+                        msgspec.structs.replace(row, cause=cause, detected_at=now, as_of=now)
+                    )
         gaps += self.guard.trades_again("S", fresh, gaps, at(self.now))
         self.tape.take("S", fresh)
         self.spool.append(Batch(trades=fresh, gaps=gaps))
@@ -290,7 +293,7 @@ class Exchange:
             self.stored |= {one.trade_id for one in batch.trades}
             for row in batch.gaps:
                 known = self.rows.get(row.first_missing)
-                if known is None or row.as_of >= known.as_of:
+                if known is None or may_replace(known, row):
                     self.rows[row.first_missing] = row
         self.spool.clear()
 

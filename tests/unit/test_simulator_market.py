@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from simulator import book, candles, fills, trades
@@ -220,29 +220,35 @@ def test_the_book_is_never_crossed_and_stands_at_the_last_trade(
     assert (top.ask, top.ask_lots) == (found.asks.price[0], found.asks.lots[0])
 
 
-@settings(max_examples=25)
-@given(symbol=symbols, ago_s=seconds_ago, steps=st.integers(1, 200), share=st.floats(0, 1))
+@settings(max_examples=200)
+@given(symbol=symbols, ago_s=seconds_ago, steps=st.integers(1, 3000), share=st.floats(0, 1))
+@example(symbol="BTCUSDT", ago_s=268_567, steps=653, share=0.75)  # the far end went and came
+@example(symbol="DOGEUSDT", ago_s=1_721_601, steps=618, share=0.25)
 def test_a_diff_leads_to_the_later_book_from_any_moment_between(
     symbol: str, ago_s: int, steps: int, share: float
 ) -> None:
-    """A snapshot falls anywhere: what came and went between the ends of a diff is in it, too."""
+    """A snapshot falls anywhere: what came and went between the ends of a diff is in it, too.
+
+    At both ends of the book, the best price and the last place, to the last level.
+    """
     at = listing(symbol)
     newer_id = book.update_id_at(at, lived(symbol, ago_s))
     older_id = newer_id - steps
     older, between, newer = (
         book.book(MARKET, at, each) for each in (older_id, older_id + int(share * steps), newer_id)
     )
-    touched = book.touched(MARKET, at, older, newer)
-    sides = (between.bids, newer.bids, -1), (between.asks, newer.asks, 1)
-    for (start, end, direction), change in zip(sides, touched, strict=True):
-        levels = dict(zip(start.price.tolist(), start.lots.tolist(), strict=True))
-        levels.update(zip(change.price.tolist(), change.lots.tolist(), strict=True))
-        best = sorted(
-            (price for price, lots in levels.items() if lots), key=lambda p: p * direction
-        )
-        known = min(1000, len(end.price))  # as far as a snapshot reaches
-        assert best[:known] == end.price[:known].tolist()
-        assert [levels[price] for price in best[:known]] == end.lots[:known].tolist()
+    bids, asks = book.touched(MARKET, at, older, newer)
+    assert applied(between.bids, bids) == levels_of(newer.bids)
+    assert applied(between.asks, asks) == levels_of(newer.asks)
+
+
+def levels_of(side: book.Side) -> dict[int, int]:
+    return dict(zip(side.price.tolist(), side.lots.tolist(), strict=True))
+
+
+def applied(side: book.Side, changed: book.Side) -> dict[int, int]:
+    levels = levels_of(side) | levels_of(changed)
+    return {price: lots for price, lots in levels.items() if lots}
 
 
 @settings(max_examples=25)
@@ -253,11 +259,7 @@ def test_a_book_and_its_changes_give_the_later_book(symbol: str, ago_s: int, ste
     newer_id = book.update_id_at(at, lived(symbol, ago_s)) - 1
     older, newer = (book.book(MARKET, at, each) for each in (newer_id - steps, newer_id))
     for before, after in ((older.bids, newer.bids), (older.asks, newer.asks)):
-        levels = dict(zip(before.price.tolist(), before.lots.tolist(), strict=True))
-        changed = book.changes(before, after)
-        levels.update(zip(changed.price.tolist(), changed.lots.tolist(), strict=True))
-        left = {price: lots for price, lots in levels.items() if lots}
-        assert left == dict(zip(after.price.tolist(), after.lots.tolist(), strict=True))
+        assert applied(before, book.changes(before, after)) == levels_of(after)
 
 
 @settings(max_examples=25)
