@@ -19,15 +19,19 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import httpx
 
 from runtime.settings import PROJECT_ROOT
-from tests.benchmarks import document
-from tests.benchmarks.figures import Figure, as_markdown, say
+from tests import browser
+from tests.benchmarks.figures import PAGE, Figure
+from tests.benchmarks.kit import concluded, record_figures
+from tests.benchmarks.running import ended
+from tests.benchmarks.stacks import say
+from tests.benchmarks.turns import CannotTakePart
 from tests.browser import Browser
 from tests.conftest import free_ports
 from tests.screenshots import DRAWN
@@ -74,14 +78,14 @@ NOTES = f"""
 
 
 @contextmanager
-def page(refresh_s: float) -> Iterator[str]:
+def page(refresh_s: float, environment: Mapping[str, str]) -> Iterator[str]:
     """A page process with that refresh, beside the one of the stack; its address."""
     (port,) = free_ports(1)
     variables = {"TIDEMARK_PAGE_PORT": str(port), "TIDEMARK_PAGE_REFRESH_S": str(refresh_s)}
     process = subprocess.Popen(
         [sys.executable, "-m", "cli.main", "page"],
         cwd=PROJECT_ROOT,
-        env=os.environ | variables,
+        env=dict(environment) | variables,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -90,8 +94,7 @@ def page(refresh_s: float) -> Iterator[str]:
         _wait_for(f"{url}/_stcore/health", process)
         yield url
     finally:
-        process.terminate()
-        process.wait(20)
+        ended(process)
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
@@ -107,17 +110,23 @@ def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
     raise AssertionError("the page does not answer")
 
 
-def measure(visits: int, seconds: float) -> Iterator[Figure]:
-    """Every view: first paint and refreshes; of Symbol also how old what it shows is."""
+def measure(visits: int, seconds: float, environment: Mapping[str, str]) -> Iterator[Figure]:
+    """Every view: first paint and refreshes; of Symbol also how old what it shows is.
+
+    `environment`: of a page process on the stack that is looked at.
+    """
+    if browser.installed() is None:
+        raise CannotTakePart("chromium is not installed")
     for refresh_s in REFRESHES_S:
         usual = refresh_s == REFRESHES_S[0]
-        with page(refresh_s) as url, Browser.started() as browser:
-            browser.before_each_page(NOTES)
+        with page(refresh_s, environment) as url, Browser.started() as opened:
+            opened.before_each_page(NOTES)
             for view in VIEWS if usual else ("symbol",):
+                say(f"page, {view}, refresh {refresh_s} s: {visits} visits, then {seconds:.0f} s")
                 address = f"{url}/" if view == "market" else f"{url}/{view}"
-                drawn = [_visit(browser, address) for _ in range(visits + 1)][1:]
+                drawn = [_visit(opened, address) for _ in range(visits + 1)][1:]
                 time.sleep(seconds)
-                notes: dict[str, Any] = browser.value("window.notes")
+                notes: dict[str, Any] = opened.value("window.notes")
                 if usual:
                     yield _paint(view, drawn)
                     yield _refreshes(view, notes["busy"][1:])
@@ -125,12 +134,12 @@ def measure(visits: int, seconds: float) -> Iterator[Figure]:
                     yield _ages(refresh_s, notes["ages"], notes["busy"][1:])
 
 
-def _visit(browser: Browser, address: str) -> float:
+def _visit(opened: Browser, address: str) -> float:
     """Seconds until all of the view is drawn."""
-    browser.open("about:blank")
-    browser.open(address)
-    browser.wait_for("window.notes && window.notes.drawn !== null", START_S)
-    return float(browser.value("window.notes.drawn")) / 1000
+    opened.open("about:blank")
+    opened.open(address)
+    opened.wait_for("window.notes && window.notes.drawn !== null", START_S)
+    return float(opened.value("window.notes.drawn")) / 1000
 
 
 def _paint(view: str, drawn: list[float]) -> Figure:
@@ -172,14 +181,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=40.0, help="that a view is watched")
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md")
     options = parser.parse_args()
-    figures = []
-    for figure in measure(options.visits, options.seconds):
-        say(figure)
-        figures.append(figure)
-    if options.write:
-        text = document.DOCUMENT.read_text(encoding="utf-8")
-        written = document.replaced(text, "page", as_markdown(figures))
-        document.DOCUMENT.write_text(written, encoding="utf-8")
+    with concluded(PAGE, write=options.write) as results:
+        found = measure(options.visits, options.seconds, os.environ)
+        record_figures(PAGE, results, [("the page", found)])
 
 
 if __name__ == "__main__":

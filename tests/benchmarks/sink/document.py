@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tests.benchmarks.document import Part, Results, load_line
+from tests.benchmarks.document import Part, Results, in_short, load_line
 from tests.benchmarks.rounds import goals_table, said
 from tests.benchmarks.sink import outlook
 from tests.benchmarks.sink import standings as what
@@ -66,9 +66,14 @@ def _notes(results: Results, name: str) -> str:
     wrong = [each["wrong"][0] for each in windows if each["wrong"]]
     notes = [f"{len(windows) - len(wrong)} rounds"]
     if wrong:
-        notes.append(f"{len(wrong)} wrong: {wrong[0]}")
+        notes.append(f"{len(wrong)} wrong: {in_short(wrong[0])}")
+    lost = [each for each in results.get("lost", []) if each["contestant"] == name]
+    if lost:
+        notes.append(f"{len(lost)} lost")
     if name in results["absent"]:
-        notes.append(results["absent"][name].replace("|", "/"))
+        notes.append(in_short(results["absent"][name]))
+    elif lost:
+        notes.append(in_short(lost[-1]["reason"]))
     return "; ".join(notes)
 
 
