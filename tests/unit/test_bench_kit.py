@@ -1,19 +1,14 @@
-"""What all kits share: turns, what a failure costs, an early end, parts of the document."""
+"""What all kits share: turns, what a failure costs, parts of the document."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
-import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from tests.benchmarks import document, figures, kit
@@ -22,7 +17,6 @@ from tests.benchmarks.document import DOCUMENT, Part, absences, in_short, replac
 from tests.benchmarks.figures import PAGE, STACK, STREAMS, Figure
 from tests.benchmarks.ingest.document import PART as INGEST
 from tests.benchmarks.latency.document import PART as LATENCY
-from tests.benchmarks.running import running
 from tests.benchmarks.sink.document import PART as SINK
 from tests.benchmarks.size.document import PART as SIZE
 from tests.benchmarks.turns import CannotTakePart, Headway, Lost, in_words, remaining, take_turns
@@ -176,35 +170,6 @@ def test_nothing_measured_is_nothing_written(folder: Path) -> None:
         raise OSError("the disk is full")
     assert (folder / "benchmarks.md").read_text() == before
     assert not (folder / "kit.json").exists()
-
-
-def test_sigterm_ends_the_contestants() -> None:
-    pids = []
-
-    def kit_at_work() -> None:
-        program = 'import time; print(\'{"event": "up"}\', flush=True); time.sleep(99)'
-        with kit.ended_by_signals(), running([sys.executable, "-c", program], os.environ) as one:
-            one.wait_for("up", 60)
-            pids.append(one.pid)
-            with kit.ended_by_signals():  # one within another is one
-                os.kill(os.getpid(), signal.SIGTERM)
-                time.sleep(5)
-
-    with pytest.raises(SystemExit, match=str(128 + signal.SIGTERM)):
-        kit_at_work()
-    assert not psutil.pid_exists(pids[0])
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-
-
-def test_a_contestant_that_does_not_want_to_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.benchmarks.running.END_S", 0.2)
-    program = (
-        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
-        'print(\'{"event": "up"}\', flush=True); time.sleep(99)'
-    )
-    with running([sys.executable, "-c", program], os.environ) as one:
-        one.wait_for("up", 60)
-    assert not psutil.pid_exists(one.pid)
 
 
 def test_a_measurement_that_fails_is_named_and_the_next_one_begins(folder: Path) -> None:

@@ -1,6 +1,6 @@
 """How fast changes leave PostgreSQL: Debezium beside its slot.
 
-    python -m tests.benchmarks.capture [--contestants ours,raw-1] [--rounds 3] [--rows 300000]
+    python -m tests.benchmarks.capture [--contestants ours,raw-1] [--rounds 5] [--rows 300000]
                                        [--write]
 
 Results are kept after each window in .tidemark/bench/capture.json; `--write` makes docs of them.
@@ -35,7 +35,7 @@ def outcomes(
 
 
 def main() -> None:
-    parser = options_of(__doc__, (each.name for each in CONTESTANTS), rounds=3)
+    parser = options_of(__doc__, (each.name for each in CONTESTANTS), rounds=5)
     parser.add_argument("--rows", type=int, default=300_000, help="of a window")
     options = parser.parse_args()
     contestants = chosen(parser, options.contestants, CONTESTANTS)

@@ -1,6 +1,6 @@
 """How late a change is in Cassandra, with our settings of Debezium and with others.
 
-    python -m tests.benchmarks.latency [--contestants ours,stock] [--rates 1000] [--rounds 3]
+    python -m tests.benchmarks.latency [--contestants ours,stock] [--rates 1000] [--rounds 5]
                                        [--window 60] [--warm 30] [--write]
 
 Results are kept after each window in .tidemark/bench/latency.json; `--write` makes docs of them.
@@ -25,7 +25,7 @@ RATES = "100,1000,5000"
 
 
 def main() -> None:
-    parser = options_of(__doc__, (each.name for each in VARIANTS), rounds=3)
+    parser = options_of(__doc__, (each.name for each in VARIANTS), rounds=5)
     parser.add_argument("--rates", default=RATES, help="changes a second, all told")
     parser.add_argument("--window", type=float, default=60.0, help="seconds at each rate")
     parser.add_argument("--warm", type=float, default=30.0, help="seconds of load before them")
