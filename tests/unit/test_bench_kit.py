@@ -170,6 +170,10 @@ def test_nothing_measured_is_nothing_written(folder: Path) -> None:
         raise OSError("the disk is full")
     assert (folder / "benchmarks.md").read_text() == before
     assert not (folder / "kit.json").exists()
+    with kit.concluded(KIT, write=True) as results:
+        lost = Lost(1, "not installed", leaves=True)
+        kit.record(KIT, results, [("a", lost)], lambda _window: "")
+    assert (folder / "benchmarks.md").read_text() == before
 
 
 def test_a_measurement_that_fails_is_named_and_the_next_one_begins(folder: Path) -> None:

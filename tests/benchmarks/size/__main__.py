@@ -38,6 +38,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--visits", type=int, default=10, help="of each view of the page")
     parser.add_argument("--seconds", type=float, default=40.0, help="that each view is watched")
     parser.add_argument("--unproved", action="store_true", help="leave the verification out")
+    parser.add_argument("--short-past", action="store_true", help="to try the kit out")
     parser.add_argument("--keep-stack", type=Path, help="use and leave the stack below this folder")
     parser.add_argument("--write", action="store_true", help="write the document's part")
     return parser.parse_args()
@@ -45,7 +46,7 @@ def options() -> argparse.Namespace:
 
 def measured(stack: Stack, told: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Any]]]:
     """The steps, each with its name; the first is what the others are about."""
-    day = Day(stack, told.rows)
+    day = Day(stack, told.rows, short_past=told.short_past)
     yield "day", day.passage
     yield "disk", lambda: sizes(stack, day)
     yield "questions", lambda: [asdict(each) for each in questions.measure(day.settings, told.runs)]

@@ -43,9 +43,10 @@ BEHIND = """
 SELECT coalesce(max(pg_current_wal_lsn() - confirmed_flush_lsn), 0) FROM pg_replication_slots
 """
 ABOUT = (
-    "SELECT coalesce(sum(n_live_tup), 0) FROM pg_stat_user_tables WHERE relname ~ '^trades_[0-9]'"
+    "SELECT coalesce(sum(n_live_tup), 0) FROM pg_stat_user_tables WHERE relname ~ '^trades_p[0-9]'"
 )
 CANDLES = (("1m", timedelta(days=15)), ("1h", timedelta(days=400)))
+SHORT_CANDLES = (("1m", timedelta(hours=2)), ("1h", timedelta(days=2)))
 SYMBOLS: tuple[str, ...] = IngestSettings.model_fields["symbols"].default
 
 
@@ -79,9 +80,10 @@ def variables(rows: int) -> dict[str, str]:
 class Day:
     """A pipeline that runs, and the day that goes through it."""
 
-    def __init__(self, stack: Stack, rows: int) -> None:
+    def __init__(self, stack: Stack, rows: int, *, short_past: bool = False) -> None:
         self._stack = stack
         self._rows = rows  # about
+        self._short = short_past
         self._settings = current(cdc_settings(stack.env))
 
     @property
@@ -100,10 +102,10 @@ class Day:
             for table in scratch.fetch(owner, "SELECT relname FROM pg_class WHERE relkind = 'p'"):
                 for day in past.days(end):
                     scratch.fetch(owner, "SELECT ensure_partition(%s, %s)", *table, day)
-            for statement in past.statements(SYMBOLS, end):
+            for statement in past.statements(SYMBOLS, end, short=self._short):
                 owner.cursor().execute(statement)
-        for interval, back in CANDLES:
-            say(f"backfill of {interval} candles of {back.days} days")
+        for interval, back in SHORT_CANDLES if self._short else CANDLES:
+            say(f"backfill of {interval} candles of {back}")
             self._backfill("klines", back, "--interval", interval)
         self._wait("the past is replicated", self._is_quiet)
 
