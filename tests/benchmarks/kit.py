@@ -1,7 +1,7 @@
 """What the kits share on their command lines and in their course: windows in turn, each kept.
 
-A kit that is told to end (SIGTERM, SIGINT) ends its contestants and its stack, as on any other way
-out. What it has measured until then is kept, and can be published by its document's command.
+A kit that is told to end (SIGTERM, SIGHUP, Ctrl-C) ends its contestants and its stack, as on any
+other way out. What it has measured until then is kept, and its document's command can publish it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from tests.benchmarks.figures import say as tell
 from tests.benchmarks.stacks import say
 from tests.benchmarks.turns import C, Lost, reason
 
+ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 MEASURED = ("windows", "figures", "day")  # what a kit's results may hold
 
 
@@ -47,10 +48,7 @@ def chosen(parser: argparse.ArgumentParser, named: str, contestants: Sequence[C]
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """SIGTERM leaves the block as SystemExit does, so that all in it is ended; once."""
-    if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield  # a block around this one does so
-        return
+    """SIGTERM, or its terminal's end, leaves the block as SystemExit does: all in it is ended."""
     told = False
 
     def end(number: int, _frame: FrameType | None) -> None:
@@ -59,11 +57,15 @@ def ended_by_signals() -> Iterator[None]:
             told = True
             raise SystemExit(128 + number)
 
-    signal.signal(signal.SIGTERM, end)
+    # who has its own way with one, a block around this one or nohup, keeps it
+    ours = [each for each in ENDINGS if signal.getsignal(each) is signal.SIG_DFL]
+    for each in ours:
+        signal.signal(each, end)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for each in ours:
+            signal.signal(each, signal.SIG_DFL)
 
 
 @contextmanager
