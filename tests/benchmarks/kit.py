@@ -103,8 +103,8 @@ def record(
             results["lost"].append({"contestant": contestant} | asdict(outcome))
             if outcome.leaves:
                 results["absent"][contestant] = outcome.reason
-            verdict = "it leaves" if outcome.leaves else "it is asked again"
-            say(f"round {outcome.round} {contestant}: LOST, {verdict}: {outcome.reason}")
+            verdict = "LOST, and it leaves" if outcome.leaves else "LOST"
+            say(f"round {outcome.round} {contestant}: {verdict}: {outcome.reason}")
         else:
             results["windows"].append(asdict(outcome))
             say(line(outcome))

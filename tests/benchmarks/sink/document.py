@@ -64,7 +64,8 @@ def _notes(results: Results, name: str) -> str:
     """How many rounds stand, and why others do not."""
     windows = [each for each in results["windows"] if each["contestant"] == name]
     wrong = [each["wrong"][0] for each in windows if each["wrong"]]
-    notes = [f"{len(windows) - len(wrong)} rounds"]
+    sound = len(windows) - len(wrong)
+    notes = [f"{sound} round{'' if sound == 1 else 's'}"]
     if wrong:
         notes.append(f"{len(wrong)} wrong: {in_short(wrong[0])}")
     lost = [each for each in results.get("lost", []) if each["contestant"] == name]
@@ -78,9 +79,8 @@ def _notes(results: Results, name: str) -> str:
 
 
 def _known(results: Results, name: str) -> bool:
-    return name in results["absent"] or any(
-        each["contestant"] == name for each in results["windows"]
-    )
+    seen = (*results["windows"], *results.get("lost", []))
+    return name in results["absent"] or any(each["contestant"] == name for each in seen)
 
 
 PART = Part(
