@@ -116,8 +116,9 @@ def record_figures(
 ) -> None:
     """Keep each figure as it comes; a measurement that fails is named, and the next one begins."""
     results |= {"figures": [], "absent": {}}
-    for name, figures in measures:
-        say(f"measuring: {name}")
+    known = list(measures)
+    for number, (name, figures) in enumerate(known, 1):
+        say(f"measuring, {number} of {len(known)}: {name}")
         try:
             for figure in figures:
                 tell(figure)

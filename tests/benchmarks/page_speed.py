@@ -30,7 +30,6 @@ from tests import browser
 from tests.benchmarks.figures import PAGE, Figure
 from tests.benchmarks.kit import concluded, record_figures
 from tests.benchmarks.running import ended
-from tests.benchmarks.stacks import say
 from tests.benchmarks.turns import CannotTakePart
 from tests.browser import Browser
 from tests.conftest import free_ports
@@ -110,28 +109,41 @@ def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
     raise AssertionError("the page does not answer")
 
 
-def measure(visits: int, seconds: float, environment: Mapping[str, str]) -> Iterator[Figure]:
-    """Every view: first paint and refreshes; of Symbol also how old what it shows is.
+def measures(
+    visits: int, seconds: float, environment: Mapping[str, str]
+) -> Iterator[tuple[str, Iterator[Figure]]]:
+    """Of every view, at each refresh: first paint and refreshes; of Symbol also how old it is.
 
     `environment`: of a page process on the stack that is looked at.
     """
+    for refresh_s in REFRESHES_S:
+        for view in VIEWS if refresh_s == REFRESHES_S[0] else ("symbol",):
+            name = f"page, {view}, refresh {refresh_s} s, {visits} visits and {seconds:.0f} s"
+            yield name, _measured(view, refresh_s, visits, seconds, environment)
+
+
+def _measured(
+    view: str, refresh_s: float, visits: int, seconds: float, environment: Mapping[str, str]
+) -> Iterator[Figure]:
+    """A view, in a page process and a browser of its own."""
     if browser.installed() is None:
         raise CannotTakePart("chromium is not installed")
-    for refresh_s in REFRESHES_S:
-        usual = refresh_s == REFRESHES_S[0]
-        with page(refresh_s, environment) as url, Browser.started() as opened:
-            opened.before_each_page(NOTES)
-            for view in VIEWS if usual else ("symbol",):
-                say(f"page, {view}, refresh {refresh_s} s: {visits} visits, then {seconds:.0f} s")
-                address = f"{url}/" if view == "market" else f"{url}/{view}"
-                drawn = [_visit(opened, address) for _ in range(visits + 1)][1:]
-                time.sleep(seconds)
-                notes: dict[str, Any] = opened.value("window.notes")
-                if usual:
-                    yield _paint(view, drawn)
-                    yield _refreshes(view, notes["busy"][1:])
-                if view == "symbol":
-                    yield _ages(refresh_s, notes["ages"], notes["busy"][1:])
+    with page(refresh_s, environment) as url, Browser.started() as opened:
+        opened.before_each_page(NOTES)
+        address = f"{url}/" if view == "market" else f"{url}/{view}"
+        drawn = [_visit(opened, address) for _ in range(visits + 1)][1:]
+        time.sleep(seconds)
+        notes: dict[str, Any] = opened.value("window.notes")
+    busy, ages = notes["busy"][1:], notes["ages"]
+    if not busy:
+        raise ValueError(f"{view} did not refresh in {seconds:.0f} s")
+    if refresh_s == REFRESHES_S[0]:
+        yield _paint(view, drawn)
+        yield _refreshes(view, busy)
+    if view == "symbol":
+        if not ages:
+            raise ValueError("symbol tells no age of its newest trade or price")
+        yield _ages(refresh_s, ages, busy)
 
 
 def _visit(opened: Browser, address: str) -> float:
@@ -182,8 +194,8 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md")
     options = parser.parse_args()
     with concluded(PAGE, write=options.write) as results:
-        found = measure(options.visits, options.seconds, os.environ)
-        record_figures(PAGE, results, [("the page", found)])
+        found = measures(options.visits, options.seconds, os.environ)
+        record_figures(PAGE, results, found)
 
 
 if __name__ == "__main__":

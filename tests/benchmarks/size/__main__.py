@@ -56,8 +56,9 @@ def measured(stack: Stack, told: argparse.Namespace) -> Iterator[tuple[str, Call
 
 def take(stack: Stack, told: argparse.Namespace, results: dict[str, Any]) -> None:
     """Keep what each step finds, or why it found nothing; without a day there is nothing to do."""
-    for name, step in measured(stack, told):
-        say(f"measuring: {name}")
+    steps = list(measured(stack, told))
+    for number, (name, step) in enumerate(steps, 1):
+        say(f"measuring, {number} of {len(steps)}, then the page: {name}")
         try:
             results[name] = step()
         except Exception as error:
@@ -92,8 +93,8 @@ def main() -> None:
     ):
         market = start(stack, told.rows)
         take(market, told, results)
-        found = page_speed.measure(told.visits, told.seconds, market.process_env)
-        record_figures(PAGE, of_page, [("the page", found)])
+        found = page_speed.measures(told.visits, told.seconds, market.process_env)
+        record_figures(PAGE, of_page, found)
 
 
 if __name__ == "__main__":
