@@ -87,14 +87,21 @@ soak-exchange: setup  ## the exchange misbehaves for MINUTES=30, then all must b
 	@sh stack/prerequisites.sh
 	$(BIN)/python -m tests.faults.exchange_soak --minutes $(or $(MINUTES),30) --seed $(or $(SEED),1) --write
 
+KITS := sink latency capture ingest
+BENCHES := bench-stack $(KITS:%=bench-%) bench-size
+
 .PHONY: bench
-bench: setup  ## measure speed and size, write docs/benchmarks.md
+bench: setup  ## measure speed and size, write docs/benchmarks.md: hours (bench-sink etc.: a part); ROUNDS=5
 	@sh stack/prerequisites.sh
+	@$(MAKE) --no-print-directory --keep-going --jobs=1 $(BENCHES)
+
+$(BENCHES): export TIDEMARK_STACK := local
+.PHONY: $(BENCHES)
+bench-stack: setup
 	$(BIN)/python -m tests.benchmarks --write
-	$(BIN)/python -m tests.benchmarks.sink --write
-	$(BIN)/python -m tests.benchmarks.latency --write
-	$(BIN)/python -m tests.benchmarks.capture --write
-	$(BIN)/python -m tests.benchmarks.ingest --write
+$(KITS:%=bench-%): bench-%: setup
+	$(BIN)/python -m tests.benchmarks.$* --rounds $(or $(ROUNDS),5) --write
+bench-size: setup
 	$(BIN)/python -m tests.benchmarks.size --write
 
 .PHONY: screenshots

@@ -20,11 +20,11 @@ from pathlib import Path
 from runtime.settings import PROJECT_ROOT
 from tests.benchmarks import backfill, flow, memory, start
 from tests.benchmarks.clone import Clone
-from tests.benchmarks.document import DOCUMENT
-from tests.benchmarks.figures import Figure, as_markdown, say
+from tests.benchmarks.figures import STACK, Figure
+from tests.benchmarks.kit import concluded, record_figures
 from tests.conftest import fresh_environment
 
-MARK = "<!-- figures: written by `make bench` -->"
+PARTS = {"start": start, "memory": memory, "backfill": backfill, "flow": flow}
 
 
 @contextmanager
@@ -45,8 +45,10 @@ def cloned(*, warm_downloads: bool) -> Iterator[Clone]:
         )
         yield clone
     finally:
-        clone.make("clean")
-        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            clone.make("clean")
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def main() -> None:
@@ -56,16 +58,13 @@ def main() -> None:
     )
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md")
     arguments = parser.parse_args()
-    figures: list[Figure] = []
-    with cloned(warm_downloads=arguments.warm_downloads) as clone:
-        for part in (start, memory, backfill, flow):
-            for figure in part.measure(clone):
-                say(figure)
-                figures.append(figure)
-    if arguments.write:
-        head = DOCUMENT.read_text(encoding="utf-8").partition(MARK)[0]
-        DOCUMENT.write_text(f"{head}{MARK}\n\n{as_markdown(figures)}", encoding="utf-8")
-    missed = [figure for figure in figures if not figure.reached]
+    with (
+        concluded(STACK, write=arguments.write) as results,
+        cloned(warm_downloads=arguments.warm_downloads) as clone,
+    ):
+        measures = ((name, part.measure(clone)) for name, part in PARTS.items())
+        record_figures(STACK, results, measures)
+    missed = [each for each in results["figures"] if not Figure(**each).reached]
     sys.exit(1 if missed and os.environ.get("TIDEMARK_BENCH_STRICT") else 0)
 
 

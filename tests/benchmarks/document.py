@@ -7,6 +7,7 @@ same results go beside the document, so that the part can be written again witho
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from tests.benchmarks.rounds import Told
 
 DOCUMENT = PROJECT_ROOT / "docs" / "benchmarks.md"
 FOLDER = PROJECT_ROOT / ".tidemark" / "bench"
+
+LONGEST = 160  # characters of a reason
+_FOLDERS = re.compile(r"(?<![\w.])/(?:[\w.+-]+/)+")
 
 Results = Mapping[str, Any]
 
@@ -66,10 +70,11 @@ class Part:
 def replaced(text: str, name: str, part: str) -> str:
     """A document's text with another part between a kit's markers."""
     begin, end = f"<!-- {name}: written by `make bench` -->", f"<!-- end of {name} -->"
-    head, found, rest = text.partition(begin)
-    _, closed, tail = rest.partition(end)
-    if not (found and closed):
-        raise ValueError(f"the document has no part between {begin} and {end}")
+    head, _, rest = text.partition(begin)
+    within, _, tail = rest.partition(end)
+    once = text.count(begin) == text.count(end) == rest.count(end) == 1
+    if not once or "<!-- " in within:
+        raise ValueError(f"the document has no one part, and nothing else, from {begin} to {end}")
     return f"{head}{begin}\n\n{part}\n{end}{tail}"
 
 
@@ -93,9 +98,21 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 def absences(results: Results) -> Iterator[str]:
-    """Who could not take part, and why, as lines of a list."""
-    for name, reason in results["absent"].items():
-        yield f"- **{name}** left: {reason}"
+    """Who could not take part, and which rounds were lost, and why, as lines of a list."""
+    for name, reason in results.get("absent", {}).items():
+        yield f"- **{name}** left: {in_short(reason)}"
+    for lost in results.get("lost", []):
+        if not lost["leaves"]:
+            yield (
+                f"- **{lost['contestant']}**, round {lost['round']}, lost: "
+                f"{in_short(lost['reason'])}"
+            )
+
+
+def in_short(reason: str) -> str:
+    """A reason as the document has it: within a table, without this machine's folders."""
+    words = _FOLDERS.sub("…/", reason.replace("|", "/"))
+    return words if len(words) <= LONGEST else f"{words[:LONGEST]} …"
 
 
 def _write_json(path: Path, results: Results) -> None:

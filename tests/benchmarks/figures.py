@@ -1,4 +1,10 @@
-"""A measured figure beside its goal, for a person and for docs/benchmarks.md."""
+"""A measured figure beside its goal, for a person and for docs/benchmarks.md.
+
+    python -m tests.benchmarks.figures stack [FILE]
+
+writes such a part of the document anew from results that were kept, docs/benchmarks-stack.json by
+default.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +12,13 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import psutil
 
 from runtime.settings import PROJECT_ROOT
+from tests.benchmarks.document import Part, Results, absences, table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,16 +39,20 @@ class Figure:
         return self.value >= self.goal if self.at_least else self.value <= self.goal
 
     @property
+    def value_text(self) -> str:
+        return f"{self.value:,.{2 if abs(self.value) < 10 else 1}f} {self.unit}"
+
+    @property
     def goal_text(self) -> str:
         if self.goal is None:
             return ""
-        return f"{'≥' if self.at_least else '≤'} {self.goal:,.0f} {self.unit}"
+        return f"{'≥' if self.at_least else '≤'} {self.goal:,g} {self.unit}"
 
 
 def say(figure: Figure) -> None:
     """One line while the rest is still being measured."""
     verdict = "" if figure.reached else "  (goal missed)"
-    line = f"{figure.name}: {figure.value:,.1f} {figure.unit}  {figure.goal_text}{verdict}"
+    line = f"{figure.name}: {figure.value_text}  {figure.goal_text}{verdict}"
     sys.stderr.write(line.rstrip() + "\n")
 
 
@@ -63,17 +73,28 @@ def conditions() -> str:
     )
 
 
-def as_markdown(figures: Iterable[Figure]) -> str:
-    """The table, under the line that says where and when."""
+def section(results: Results) -> str:
+    """What a document says of figures that were measured, and of what could not be."""
     lines = [
-        f"{conditions()}; the machine was shared with other work.",
+        f"{results['conditions']}; the machine was shared with other work.",
         "",
-        "| figure | measured | goal | how |",
-        "| --- | ---: | ---: | --- |",
-        *(
-            f"| {each.name} | {each.value:,.1f} {each.unit} | "
-            f"{each.goal_text}{'' if each.reached else ' — missed'} | {each.note} |"
-            for each in figures
+        *table(
+            ("figure", "measured", "goal", "how"),
+            (_row(Figure(**each)) for each in results["figures"]),
         ),
     ]
+    if failed := list(absences(results)):
+        lines += ["", *failed]
     return "\n".join(lines) + "\n"
+
+
+def _row(figure: Figure) -> tuple[str, ...]:
+    verdict = "" if figure.reached else " — missed"
+    return figure.name, figure.value_text, f"{figure.goal_text}{verdict}", figure.note
+
+
+STACK, PAGE, STREAMS = (Part(name=name, section=section) for name in ("stack", "page", "streams"))
+
+if __name__ == "__main__":
+    named = sys.argv.pop(1)
+    next(part for part in (STACK, PAGE, STREAMS) if part.name == named).publish_again()

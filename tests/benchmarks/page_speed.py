@@ -19,15 +19,18 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import httpx
 
 from runtime.settings import PROJECT_ROOT
-from tests.benchmarks import document
-from tests.benchmarks.figures import Figure, as_markdown, say
+from tests import browser
+from tests.benchmarks.figures import PAGE, Figure
+from tests.benchmarks.kit import concluded, record_figures
+from tests.benchmarks.running import ended
+from tests.benchmarks.turns import CannotTakePart
 from tests.browser import Browser
 from tests.conftest import free_ports
 from tests.screenshots import DRAWN
@@ -74,14 +77,14 @@ NOTES = f"""
 
 
 @contextmanager
-def page(refresh_s: float) -> Iterator[str]:
+def page(refresh_s: float, environment: Mapping[str, str]) -> Iterator[str]:
     """A page process with that refresh, beside the one of the stack; its address."""
     (port,) = free_ports(1)
     variables = {"TIDEMARK_PAGE_PORT": str(port), "TIDEMARK_PAGE_REFRESH_S": str(refresh_s)}
     process = subprocess.Popen(
         [sys.executable, "-m", "cli.main", "page"],
         cwd=PROJECT_ROOT,
-        env=os.environ | variables,
+        env=dict(environment) | variables,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -90,8 +93,7 @@ def page(refresh_s: float) -> Iterator[str]:
         _wait_for(f"{url}/_stcore/health", process)
         yield url
     finally:
-        process.terminate()
-        process.wait(20)
+        ended(process)
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
@@ -107,30 +109,49 @@ def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
     raise AssertionError("the page does not answer")
 
 
-def measure(visits: int, seconds: float) -> Iterator[Figure]:
-    """Every view: first paint and refreshes; of Symbol also how old what it shows is."""
+def measures(
+    visits: int, seconds: float, environment: Mapping[str, str]
+) -> Iterator[tuple[str, Iterator[Figure]]]:
+    """Of every view, at each refresh: first paint and refreshes; of Symbol also how old it is.
+
+    `environment`: of a page process on the stack that is looked at.
+    """
     for refresh_s in REFRESHES_S:
-        usual = refresh_s == REFRESHES_S[0]
-        with page(refresh_s) as url, Browser.started() as browser:
-            browser.before_each_page(NOTES)
-            for view in VIEWS if usual else ("symbol",):
-                address = f"{url}/" if view == "market" else f"{url}/{view}"
-                drawn = [_visit(browser, address) for _ in range(visits + 1)][1:]
-                time.sleep(seconds)
-                notes: dict[str, Any] = browser.value("window.notes")
-                if usual:
-                    yield _paint(view, drawn)
-                    yield _refreshes(view, notes["busy"][1:])
-                if view == "symbol":
-                    yield _ages(refresh_s, notes["ages"], notes["busy"][1:])
+        for view in VIEWS if refresh_s == REFRESHES_S[0] else ("symbol",):
+            name = f"page, {view}, refresh {refresh_s} s, {visits} visits and {seconds:.0f} s"
+            yield name, _measured(view, refresh_s, visits, seconds, environment)
 
 
-def _visit(browser: Browser, address: str) -> float:
+def _measured(
+    view: str, refresh_s: float, visits: int, seconds: float, environment: Mapping[str, str]
+) -> Iterator[Figure]:
+    """A view, in a page process and a browser of its own."""
+    if browser.installed() is None:
+        raise CannotTakePart("chromium is not installed")
+    with page(refresh_s, environment) as url, Browser.started() as opened:
+        opened.before_each_page(NOTES)
+        address = f"{url}/" if view == "market" else f"{url}/{view}"
+        drawn = [_visit(opened, address) for _ in range(visits + 1)][1:]
+        time.sleep(seconds)
+        notes: dict[str, Any] = opened.value("window.notes")
+    busy, ages = notes["busy"][1:], notes["ages"]
+    if not busy:
+        raise ValueError(f"{view} did not refresh in {seconds:.0f} s")
+    if refresh_s == REFRESHES_S[0]:
+        yield _paint(view, drawn)
+        yield _refreshes(view, busy)
+    if view == "symbol":
+        if not ages:
+            raise ValueError("symbol tells no age of its newest trade or price")
+        yield _ages(refresh_s, ages, busy)
+
+
+def _visit(opened: Browser, address: str) -> float:
     """Seconds until all of the view is drawn."""
-    browser.open("about:blank")
-    browser.open(address)
-    browser.wait_for("window.notes && window.notes.drawn !== null", START_S)
-    return float(browser.value("window.notes.drawn")) / 1000
+    opened.open("about:blank")
+    opened.open(address)
+    opened.wait_for("window.notes && window.notes.drawn !== null", START_S)
+    return float(opened.value("window.notes.drawn")) / 1000
 
 
 def _paint(view: str, drawn: list[float]) -> Figure:
@@ -172,14 +193,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=40.0, help="that a view is watched")
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md")
     options = parser.parse_args()
-    figures = []
-    for figure in measure(options.visits, options.seconds):
-        say(figure)
-        figures.append(figure)
-    if options.write:
-        text = document.DOCUMENT.read_text(encoding="utf-8")
-        written = document.replaced(text, "page", as_markdown(figures))
-        document.DOCUMENT.write_text(written, encoding="utf-8")
+    with concluded(PAGE, write=options.write) as results:
+        found = measures(options.visits, options.seconds, os.environ)
+        record_figures(PAGE, results, found)
 
 
 if __name__ == "__main__":

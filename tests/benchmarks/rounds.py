@@ -7,23 +7,12 @@ stands is the median over the rounds.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from statistics import median
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 Told = Mapping[str, Any]  # a window as JSON has it
-
-
-class Contestant(Protocol):
-    """Who takes part: known by its name."""
-
-    @property
-    def name(self) -> str: ...
-
-
-C = TypeVar("C", bound=Contestant)
-W = TypeVar("W")
 
 
 @dataclass(frozen=True)
@@ -65,30 +54,6 @@ def ratio(
     """Ours ÷ theirs in each round that has both; of no round: not a number."""
     both = ((figure(ours[number]), figure(theirs[number])) for number in ours if number in theirs)
     return spread([mine / other for mine, other in both if other] or [math.nan])
-
-
-def turn(contestants: Sequence[C], number: int) -> list[C]:
-    """The order of a round (0, 1, …): each begins with another contestant."""
-    first = number % max(1, len(contestants))
-    return [*contestants[first:], *contestants[:first]]
-
-
-def take_turns(
-    contestants: Sequence[C],
-    rounds: int,
-    hold: Callable[[C, int], Iterable[W]],
-    failures: tuple[type[Exception], ...],
-) -> Iterator[tuple[str, W | str]]:
-    """Each one's windows, as `hold` holds them in a round (1, 2, …); or why one leaves."""
-    left = list(contestants)
-    for number in range(rounds):
-        for contestant in turn(left, number):
-            try:
-                for window in hold(contestant, number + 1):
-                    yield contestant.name, window
-            except failures as reason:
-                left.remove(contestant)
-                yield contestant.name, " ".join(str(reason).split())
 
 
 def said(spread: Spread, form: str) -> str:

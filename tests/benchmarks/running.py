@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -67,12 +67,8 @@ class Running:
         self._process.stdin.flush()
 
     def end(self) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(END_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        """End it, whatever it does."""
+        ended(self._process)
 
     @property
     def _words(self) -> str:
@@ -110,6 +106,17 @@ class Together:
     def begin(self) -> None:
         for each in self._members:
             each.begin()
+
+
+def ended(process: subprocess.Popen[Any]) -> None:
+    """End a process: asked first, then by force, which comes at once if this is broken off."""
+    process.terminate()
+    try:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(END_S)
+    finally:
+        process.kill()  # nothing, where it has ended
+        process.wait()
 
 
 @contextmanager

@@ -20,11 +20,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median, quantiles
-from typing import Any
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
@@ -34,7 +32,10 @@ from cdc.settings import CdcSettings
 from contracts.naming import Role
 from ingest.settings import IngestSettings
 from runtime.settings import PROJECT_ROOT
-from tests.benchmarks.figures import Figure, say
+from tests.benchmarks.figures import STREAMS, Figure
+from tests.benchmarks.kit import concluded, record_figures
+from tests.benchmarks.running import ended
+from tests.benchmarks.stacks import say
 from tests.conftest import free_ports, settings_of
 from tests.integration import scratch
 from tests.integration.ingesting import environment_of, eventually
@@ -91,6 +92,7 @@ def observed(settings: IngestSettings, seconds: float) -> Iterator[Figure]:
         rates.append((next(told) - next(told)) / (last - now))
         standing_in = max(standing_in, seen[-1].get("tidemark_ingest_stream_fallback_polls", 0.0))
         last = now
+        say(f"{rates[-1]:,.0f} messages/s, {max(0.0, seconds - last + began):.0f} s left")
     note = f"{len(rates)} windows of {WINDOW_S:.0f} s, median {median(rates):,.0f}"
     yield Figure(
         name="messages, slowest window", value=min(rates), unit="messages/s",
@@ -180,8 +182,7 @@ def _running(programs: tuple[tuple[str, ...], ...], environment: dict[str, str])
         yield
     finally:
         for process in reversed(started):
-            process.terminate()
-            process.wait(timeout=30)
+            ended(process)
 
 
 def _flows(port: int) -> bool:
@@ -198,26 +199,25 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--trades-per-second", type=float, default=1300)
+    parser.add_argument("--write", action="store_true", help="write the document's part")
     options = parser.parse_args()
-    seconds = options.minutes * 60
-    figures: list[Figure] = []
+    with concluded(STREAMS, write=options.write) as results:
+        record_figures(STREAMS, results, [("streams", measured(options))])
+    print(json.dumps(results["figures"]), flush=True)  # noqa: T201 - its output
+    lost = results["absent"] or not all(Figure(**each).reached for each in results["figures"])
+    sys.exit(1 if lost else 0)
 
-    def told(found: Iterator[Figure]) -> None:
-        for figure in found:
-            say(figure)
-            figures.append(figure)
 
-    start = datetime.now(UTC)
+def measured(options: argparse.Namespace) -> Iterator[Figure]:
+    """On services below a folder, or on the whole stack that the settings name."""
+    seconds, start = options.minutes * 60, datetime.now(UTC)
     if options.folder is not None:
         os.environ["TIDEMARK_ENV_FILE"] = os.devnull
         with streaming(options.folder, options.trades_per_second) as settings:
-            told(observed(settings, seconds))
+            yield from observed(settings, seconds)
     else:
-        told(observed(IngestSettings(), seconds))
-        told(in_cassandra(start, datetime.now(UTC) - timedelta(seconds=5)))
-    rows: list[dict[str, Any]] = [asdict(figure) for figure in figures]
-    print(json.dumps(rows), flush=True)  # noqa: T201 - its output
-    sys.exit(0 if all(figure.reached for figure in figures) else 1)
+        yield from observed(IngestSettings(), seconds)
+        yield from in_cassandra(start, datetime.now(UTC) - timedelta(seconds=5))
 
 
 if __name__ == "__main__":

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, Self
 
@@ -11,13 +10,9 @@ import pytest
 
 from cdc.settings import CdcSettings
 from tests.benchmarks.capture import document, raw
-from tests.benchmarks.capture.contestants import CONTESTANTS, Contestant
 from tests.benchmarks.capture.flow import TooFewRows, observed
 from tests.benchmarks.capture.standings import standings
-from tests.benchmarks.document import DOCUMENT, Part, replaced
-from tests.benchmarks.latency import document as latency
-from tests.benchmarks.rounds import said, take_turns
-from tests.benchmarks.sink import document as sink
+from tests.benchmarks.rounds import said
 
 
 def window(contestant: str, number: int, rows: int, **more: Any) -> dict[str, Any]:
@@ -168,60 +163,3 @@ def test_the_document_tells_of_repeated_rows_and_of_who_left() -> None:
 def test_a_way_without_a_window_is_not_measured() -> None:
     told = document.section({"conditions": "c", "windows": [], "absent": {}})
     assert told.count("Not measured.") == 2
-
-
-def test_each_round_begins_with_another_contestant_and_who_fails_leaves() -> None:
-    def hold(contestant: Contestant, number: int) -> Iterator[str]:
-        if (contestant.name, number) == ("stock", 2):
-            raise TooFewRows("too\nfew")
-        yield f"{number}"
-
-    ours, stock, plain, _ = CONTESTANTS
-    held = list(take_turns([ours, stock, plain], 3, hold, (TooFewRows,)))
-    assert held == [
-        ("ours", "1"), ("stock", "1"), ("raw-1", "1"),
-        ("stock", "too few"), ("raw-1", "2"), ("ours", "2"),
-        ("ours", "3"), ("raw-1", "3"),
-    ]  # fmt: skip
-
-
-def test_a_kit_writes_between_its_own_markers_alone() -> None:
-    text = (
-        "before\n<!-- one: written by `make bench` -->\nold\n<!-- end of one -->\nbetween\n"
-        "<!-- two: written by `make bench` -->\nkept\n<!-- end of two -->\nafter\n"
-    )
-    done = replaced(text, "one", "new\n")
-    assert "old" not in done
-    assert done.startswith("before\n")
-    assert done.endswith(text.partition("<!-- end of one -->")[2])
-    assert replaced(done, "one", "new\n") == done
-    with pytest.raises(ValueError, match="three"):
-        replaced(text, "three", "new\n")
-
-
-@pytest.mark.parametrize("part", [sink.PART, latency.PART, document.PART])
-def test_the_document_has_a_place_for_each_kit(part: Part) -> None:
-    assert "here it is" in replaced(DOCUMENT.read_text(encoding="utf-8"), part.name, "here it is")
-
-
-def test_a_part_can_be_written_again_from_what_was_published(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    text = tmp_path / "benchmarks.md"
-    text.write_text("<!-- kit: written by `make bench` -->\n<!-- end of kit -->\n")
-    monkeypatch.setattr("tests.benchmarks.document.DOCUMENT", text)
-    measured = tmp_path / "measured.json"
-    measured.write_text('{"windows": [7]}')
-    part = Part(
-        name="kit",
-        section=lambda results: f"measured {results['windows']}\n",
-        caption="seven",
-        draw=lambda _results: "<svg/>",
-    )
-    part.publish(measured)
-    written = text.read_text()
-    assert "![seven](benchmarks-kit.svg)\n\nmeasured [7]\n" in written
-    measured.unlink()
-    monkeypatch.setattr("sys.argv", ["document"])
-    part.publish_again()
-    assert text.read_text() == written

@@ -119,10 +119,16 @@ def test_the_document_names_who_could_not_take_part() -> None:
             "conditions": "Measured once",
             "windows": [window("ours", 1, 500), window("barrier-tuned", 1, 100)],
             "absent": {"acsylla": "pip failed: no wheel"},
+            "lost": [
+                {"contestant": name, "round": 1, "reason": "Failed: slow", "leaves": False}
+                for name in ("ours", "concurrent")
+            ],
         }
     )
     assert "| **acsylla**" in told
     assert "pip failed: no wheel" in told
+    assert "| 1 round; 1 lost; Failed: slow |" in told
+    assert "| 0 rounds; 1 lost; Failed: slow |" in told
     assert "| rows/s, sink ÷ barrier-tuned | 5.00 (5.00–5.00) | ≥ 3 |" in told
     assert "scyllapy" not in told
 

@@ -14,11 +14,12 @@ import pytest
 from cdc.verification.pages import Page
 from grafana import written
 from page.reader import Reader
-from tests.benchmarks import trees
+from tests.benchmarks import page_speed, trees
 from tests.benchmarks.size import disk, document, past, questions
 from tests.benchmarks.size.day import SYMBOLS, variables
 from tests.benchmarks.size.samples import MB, Sample, course
 from tests.benchmarks.trees import Memory
+from tests.benchmarks.turns import CannotTakePart
 from tests.page_rows import Recorded
 
 END = datetime(2026, 11, 29, 12, tzinfo=UTC)
@@ -229,3 +230,22 @@ def test_a_step_that_is_not_measured_yet_is_left_out() -> None:
     told = document.section({"conditions": "Measured once"})
     assert "| disk" not in told
     assert "| slowest panel, p99 ms | not measured | ≤ 50 |" in told
+
+
+def test_the_page_is_measured_view_by_view_where_there_is_a_browser(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tests.browser.installed", lambda: None)
+    found = list(page_speed.measures(10, 40, {}))
+    assert [name.split(", ")[1] for name, _ in found] == ["market", "symbol", "pipeline", "symbol"]
+    for _, figures in found:
+        with pytest.raises(CannotTakePart, match="chromium"):
+            next(figures)
+
+
+def test_what_a_view_shows_is_as_old_as_a_look_and_the_answer() -> None:
+    paint = page_speed._paint("market", [1.0, 1.2, 3.0])
+    assert (paint.value, paint.reached) == (1.2, True)
+    refresh = page_speed._refreshes("market", [100.0, 400.0, 500.0])
+    assert (refresh.value, refresh.reached) == (400, False)
+    assert page_speed._ages(0.2, [0.1, 0.3, 0.9], [200.0]).value == pytest.approx(0.5)

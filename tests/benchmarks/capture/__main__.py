@@ -1,6 +1,6 @@
 """How fast changes leave PostgreSQL: Debezium beside its slot.
 
-    python -m tests.benchmarks.capture [--contestants ours,raw-1] [--rounds 3] [--rows 300000]
+    python -m tests.benchmarks.capture [--contestants ours,raw-1] [--rounds 5] [--rows 300000]
                                        [--write]
 
 Results are kept after each window in .tidemark/bench/capture.json; `--write` makes docs of them.
@@ -11,40 +11,38 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 
-from cdc.errors import CdcError
-from stack.errors import StackError
 from tests.benchmarks.capture import document
 from tests.benchmarks.capture.captor import Captor
 from tests.benchmarks.capture.contestants import CONTESTANTS, Contestant
-from tests.benchmarks.capture.flow import TooFewRows
 from tests.benchmarks.capture.referee import Referee, Window
-from tests.benchmarks.kit import chosen, conclude, options_of, record
-from tests.benchmarks.rounds import take_turns
-from tests.benchmarks.running import Failed
+from tests.benchmarks.kit import chosen, concluded, options_of, record
 from tests.benchmarks.stacks import say, stack_of
+from tests.benchmarks.turns import Lost, take_turns
 from tests.integration import scratch
 from tests.integration.conftest import Replica
 
 SERVICES = ("postgres", "kafka", "connect")
-FAILURES = (Failed, TooFewRows, CdcError, StackError)
 
 
 def outcomes(
     referee: Referee, replica: Replica, contestants: Sequence[Contestant], rounds: int
-) -> Iterator[tuple[str, Window | str]]:
+) -> Iterator[tuple[str, Window | Lost]]:
     """Snapshots of a table of so many rows first, then as many rows out of the WAL each time."""
     variants = [each for each in contestants if each.variant is not None]
-    yield from take_turns(variants, rounds, referee.snapshot, FAILURES)
+    yield from take_turns(variants, rounds, referee.snapshot, say, "snapshot")
     replica.next_generation()
-    yield from take_turns(contestants, rounds, referee.stream, FAILURES)
+    yield from take_turns(contestants, rounds, referee.stream, say, "stream")
 
 
 def main() -> None:
-    parser = options_of(__doc__, (each.name for each in CONTESTANTS), rounds=3)
+    parser = options_of(__doc__, (each.name for each in CONTESTANTS), rounds=5)
     parser.add_argument("--rows", type=int, default=300_000, help="of a window")
     options = parser.parse_args()
     contestants = chosen(parser, options.contestants, CONTESTANTS)
-    with ExitStack() as cleanup:
+    with (
+        concluded(document.PART, write=options.write) as results,
+        ExitStack() as cleanup,
+    ):
         stack = cleanup.enter_context(stack_of(options.keep_stack, SERVICES))
         database = cleanup.enter_context(scratch.migrated_database(stack.settings))
         replica = Replica(stack, {"TIDEMARK_POSTGRES_DATABASE": database.postgres_database})
@@ -56,8 +54,7 @@ def main() -> None:
         say("filling the table")
         referee.lay()
         turns = outcomes(referee, replica, contestants, options.rounds)
-        results = record(document.PART, turns, document.line)
-    conclude(document.PART, results, write=options.write)
+        record(document.PART, results, turns, document.line)
 
 
 if __name__ == "__main__":

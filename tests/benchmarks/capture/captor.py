@@ -54,8 +54,10 @@ class Captor:
                 if time.monotonic() > deadline:
                     raise Failed("the slot of the stopped connector stays in use")
                 time.sleep(0.1)
-            yield
-            connect.resume()
+            try:
+                yield
+            finally:
+                connect.resume()
 
     def walsender(self) -> int:
         """The pid of the process of PostgreSQL that reads the slot."""

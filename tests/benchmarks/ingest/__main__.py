@@ -17,16 +17,13 @@ from tests.benchmarks.ingest import document
 from tests.benchmarks.ingest.database import Database, captured
 from tests.benchmarks.ingest.loading import MINUTE_S, Loading
 from tests.benchmarks.ingest.upserting import Upserting
-from tests.benchmarks.kit import chosen, conclude, options_of, record
-from tests.benchmarks.rounds import take_turns
-from tests.benchmarks.running import Failed
-from tests.benchmarks.sink.programs import Unavailable
-from tests.benchmarks.stacks import stack_of
+from tests.benchmarks.kit import chosen, concluded, options_of, record
+from tests.benchmarks.stacks import say, stack_of
+from tests.benchmarks.turns import take_turns
 from tests.conftest import Stack, free_ports
 from tests.integration.ingesting import Simulator
 
 PARTS = ("limited", "free", "upserts")
-FAILURES = (Failed, Unavailable)
 Outcomes = Iterator[tuple[str, Any]]
 
 
@@ -57,7 +54,7 @@ def loaded(
             holding = Loading(stack, database, exchange, limit, window_s)
             taking_part = [each for each in loaders if getattr(each, part)]
             hold = partial(_one, holding)
-            yield from take_turns(taking_part, rounds, hold, FAILURES)
+            yield from take_turns(taking_part, rounds, hold, say, part)
 
 
 def _one(holding: Loading, loader: who.Loader, number: int) -> Iterator[Any]:
@@ -73,7 +70,7 @@ def measured(stack: Stack, told: Namespace, takers: list[Any]) -> Outcomes:
         upserters = [each for each in takers if isinstance(each, who.Upserter)]
         if "upserts" in told.parts.split(","):
             upserting = Upserting(stack, database, told.rows, told.chunk)
-            yield from take_turns(upserters, told.rounds, upserting.hold, FAILURES)
+            yield from take_turns(upserters, told.rounds, upserting.hold, say, "upserts")
 
 
 def main() -> None:
@@ -81,9 +78,11 @@ def main() -> None:
     if unknown := set(told.parts.split(",")) - set(PARTS):
         parser.error(f"there is no part {unknown.pop()!r}; there are {', '.join(PARTS)}")
     takers: list[Any] = chosen(parser, told.contestants, (*who.LOADERS, *who.UPSERTERS))
-    with stack_of(told.keep_stack, ("postgres",)) as stack:
-        results = record(document.PART, measured(stack, told, takers), document.line)
-    conclude(document.PART, results, write=told.write)
+    with (
+        concluded(document.PART, write=told.write) as results,
+        stack_of(told.keep_stack, ("postgres",)) as stack,
+    ):
+        record(document.PART, results, measured(stack, told, takers), document.line)
 
 
 if __name__ == "__main__":

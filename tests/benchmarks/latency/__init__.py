@@ -1,4 +1,4 @@
-"""How late a change is in Cassandra: `python -m tests.benchmarks.latency --rounds 3`.
+"""How late a change is in Cassandra: `python -m tests.benchmarks.latency --rounds 5`.
 
 One real stack and the real sink; Debezium and its worker take turns as variants.
 

@@ -1,6 +1,6 @@
 """How late a change is in Cassandra, with our settings of Debezium and with others.
 
-    python -m tests.benchmarks.latency [--contestants ours,stock] [--rates 1000] [--rounds 3]
+    python -m tests.benchmarks.latency [--contestants ours,stock] [--rates 1000] [--rounds 5]
                                        [--window 60] [--warm 30] [--write]
 
 Results are kept after each window in .tidemark/bench/latency.json; `--write` makes docs of them.
@@ -10,32 +10,32 @@ from __future__ import annotations
 
 import sys
 
-from cdc.errors import CdcError
 from cdc.generation import current
-from stack.errors import StackError
 from stack.settings import SERVICES
-from tests.benchmarks.kit import chosen, conclude, options_of, record
+from tests.benchmarks.kit import chosen, concluded, options_of, record
 from tests.benchmarks.latency import document
 from tests.benchmarks.latency.referee import READY_S, Referee
-from tests.benchmarks.rounds import take_turns
-from tests.benchmarks.running import Failed, running
-from tests.benchmarks.stacks import done, stack_of
+from tests.benchmarks.running import running
+from tests.benchmarks.stacks import done, say, stack_of
+from tests.benchmarks.turns import take_turns
 from tests.benchmarks.variants import VARIANTS
 from tests.integration.conftest import cdc_settings
 
 RATES = "100,1000,5000"
-FAILURES = (Failed, CdcError, StackError)
 
 
 def main() -> None:
-    parser = options_of(__doc__, (each.name for each in VARIANTS), rounds=3)
+    parser = options_of(__doc__, (each.name for each in VARIANTS), rounds=5)
     parser.add_argument("--rates", default=RATES, help="changes a second, all told")
     parser.add_argument("--window", type=float, default=60.0, help="seconds at each rate")
     parser.add_argument("--warm", type=float, default=30.0, help="seconds of load before them")
     options = parser.parse_args()
     variants = chosen(parser, options.contestants, VARIANTS)
     rates = [int(rate) for rate in options.rates.split(",")]
-    with stack_of(options.keep_stack, SERVICES) as stack:
+    with (
+        concluded(document.PART, write=options.write) as results,
+        stack_of(options.keep_stack, SERVICES) as stack,
+    ):
         done(stack, "migrate")
         done(stack, "connector", "apply")
         settings = current(cdc_settings(stack.env))
@@ -47,10 +47,9 @@ def main() -> None:
                 variants,
                 options.rounds,
                 lambda variant, number: referee.visit(variant, number, rates, options.warm),
-                FAILURES,
+                say,
             )
-            results = record(document.PART, turns, document.line)
-    conclude(document.PART, results, write=options.write)
+            record(document.PART, results, turns, document.line)
 
 
 if __name__ == "__main__":

@@ -11,19 +11,17 @@ from collections.abc import Iterator
 from contextlib import suppress
 from statistics import median
 
-from tests.benchmarks.kit import chosen, conclude, options_of, record
-from tests.benchmarks.rounds import take_turns
-from tests.benchmarks.running import Failed
-from tests.benchmarks.sink import document, programs
+from tests.benchmarks.kit import chosen, concluded, options_of, record
+from tests.benchmarks.sink import document
 from tests.benchmarks.sink.contestants import BY_NAME, CONTESTANTS, Contestant
 from tests.benchmarks.sink.log import prefilled
 from tests.benchmarks.sink.referee import Referee, Window
 from tests.benchmarks.stacks import done, say, stack_of
+from tests.benchmarks.turns import take_turns
 from tests.integration.conftest import cdc_settings
 
 GENERATION = 60
 SERVICES = ("postgres", "kafka", "cassandra")
-FAILURES = (Failed, programs.Unavailable)
 
 
 def main() -> None:
@@ -33,7 +31,10 @@ def main() -> None:
     options = parser.parse_args()
     contestants = chosen(parser, options.contestants, CONTESTANTS)
     rates = {each.name: [float(each.rate)] for each in contestants}
-    with stack_of(options.keep_stack, SERVICES) as stack:
+    with (
+        concluded(document.PART, write=options.write) as results,
+        stack_of(options.keep_stack, SERVICES) as stack,
+    ):
         done(stack, "migrate")
         settings = cdc_settings(stack.env | {"TIDEMARK_GENERATION": str(GENERATION)})
         say("filling the log")
@@ -46,11 +47,11 @@ def main() -> None:
             known.append(window.rows_per_s)
             yield window
 
-        with suppress(*FAILURES):  # for nothing: so that Cassandra is warm
+        say("a window for nothing, so that Cassandra is warm")
+        with suppress(Exception):
             referee.hold(contestants[0], 0, contestants[0].rate)
-        turns = take_turns(contestants, options.rounds, hold, FAILURES)
-        results = record(document.PART, turns, document.line)
-    conclude(document.PART, results, write=options.write)
+        turns = take_turns(contestants, options.rounds, hold, say)
+        record(document.PART, results, turns, document.line)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tests.benchmarks.document import Part, Results, load_line
+from tests.benchmarks.document import Part, Results, in_short, load_line
 from tests.benchmarks.rounds import goals_table, said
 from tests.benchmarks.sink import outlook
 from tests.benchmarks.sink import standings as what
@@ -64,18 +64,23 @@ def _notes(results: Results, name: str) -> str:
     """How many rounds stand, and why others do not."""
     windows = [each for each in results["windows"] if each["contestant"] == name]
     wrong = [each["wrong"][0] for each in windows if each["wrong"]]
-    notes = [f"{len(windows) - len(wrong)} rounds"]
+    sound = len(windows) - len(wrong)
+    notes = [f"{sound} round{'' if sound == 1 else 's'}"]
     if wrong:
-        notes.append(f"{len(wrong)} wrong: {wrong[0]}")
+        notes.append(f"{len(wrong)} wrong: {in_short(wrong[0])}")
+    lost = [each for each in results.get("lost", []) if each["contestant"] == name]
+    if lost:
+        notes.append(f"{len(lost)} lost")
     if name in results["absent"]:
-        notes.append(results["absent"][name].replace("|", "/"))
+        notes.append(in_short(results["absent"][name]))
+    elif lost:
+        notes.append(in_short(lost[-1]["reason"]))
     return "; ".join(notes)
 
 
 def _known(results: Results, name: str) -> bool:
-    return name in results["absent"] or any(
-        each["contestant"] == name for each in results["windows"]
-    )
+    seen = (*results["windows"], *results.get("lost", []))
+    return name in results["absent"] or any(each["contestant"] == name for each in seen)
 
 
 PART = Part(

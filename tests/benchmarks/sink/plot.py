@@ -27,7 +27,7 @@ def draw(found: Mapping[str, Standing]) -> str:
     for at, standing in enumerate(found.values()):
         parts += _bars(standing, TOP + ROW * at, fastest, dearest)
     note = text(SPEED, TOP + ROW * len(found) + 8, FOOTNOTE, colour=PALE)
-    return picture(CPU + WIDTH + 90, TOP + ROW * len(found) + 24, [*parts, note])
+    return picture(CPU + WIDTH + 110, TOP + ROW * len(found) + 24, [*parts, note])
 
 
 def _bars(standing: Standing, top: float, fastest: float, dearest: float) -> Iterator[str]:

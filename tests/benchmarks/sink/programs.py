@@ -14,6 +14,7 @@ from pathlib import Path
 
 from stack import java
 from tests.benchmarks.document import FOLDER
+from tests.benchmarks.turns import CannotTakePart
 
 HERE = Path(__file__).resolve().parents[1]
 POM = HERE / "java" / "pom.xml"
@@ -21,7 +22,7 @@ REQUIREMENTS = HERE / "requirements.txt"
 HEAP_MB = 2048  # of a Java contestant
 
 
-class Unavailable(Exception):
+class Unavailable(CannotTakePart):
     """A contestant cannot run here; the message says why."""
 
 

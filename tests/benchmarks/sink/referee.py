@@ -31,7 +31,7 @@ from tests.benchmarks.sink.jobs import job
 from tests.benchmarks.sink.log import STEP, PrefilledLog
 from tests.conftest import Stack
 
-PATIENCE = 10  # windows: a contestant that takes longer has failed
+PATIENCE, LEAST_S = 10, 60.0  # windows, seconds: a contestant that takes longer has failed
 READY_S = 300.0
 LOOK_S = 0.1  # between two looks at what is committed
 REST_S = 60.0  # at most, for Cassandra to come to rest before a window
@@ -162,15 +162,19 @@ class Referee:
         process.wait_for(contestant.began, READY_S)
         began = self._moment(process)
         if contestant.way == "memory":
-            passes = int(process.wait_for("ended", PATIENCE * self._window_s)["passes"])
+            passes = int(process.wait_for("ended", self._patience_s)["passes"])
             return self._moment(process).since(began), passes
-        deadline = time.monotonic() + PATIENCE * self._window_s
+        deadline = time.monotonic() + self._patience_s
         while not self._committed(consumer):
             process.check()
             if time.monotonic() > deadline:
-                raise Failed(f"the log is not carried within {PATIENCE} windows")
+                raise Failed(f"the log is not carried within {self._patience_s:.0f} s")
             time.sleep(LOOK_S)
         return self._moment(process).since(began), 1
+
+    @property
+    def _patience_s(self) -> float:
+        return max(LEAST_S, PATIENCE * self._window_s)
 
     def _committed(self, consumer: Consumer) -> bool:
         """Whether all is: the sink commits the beginning of the last transaction, not its end."""

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from decimal import Decimal
 from typing import Any
+
+from cassandra import ReadTimeout
+from cassandra.query import SimpleStatement
 
 from cdc.routes import routes_of
 from cdc.settings import CdcSettings
 from tests.benchmarks.sink.log import SHARES, Sums, expressions
 
 PATIENCE_S = 300.0
+PAGE = 1000  # rows that Cassandra reads at once for a sum, each within its own time limit
+TRIES, REST_S = 4, 5.0
 ROUTES = [route for table in SHARES for route in routes_of(table)]
 
 Session = Any  # cassandra.cluster.Session, which ships no types
@@ -26,12 +32,24 @@ def held(session: Session, settings: CdcSettings) -> Sums:
     found: Sums = {}
     for route in ROUTES:
         asked = expressions(route)
-        row = session.execute(
-            f"SELECT {', '.join(asked.values())} FROM {settings.cassandra_keyspace}.{route.table}",
-            timeout=PATIENCE_S,
-        ).one()
-        found[route.table] = dict(zip(asked, map(Decimal, row), strict=True))
+        table = f"{settings.cassandra_keyspace}.{route.table}"
+        statement = SimpleStatement(
+            f"SELECT {', '.join(asked.values())} FROM {table}", fetch_size=PAGE
+        )
+        found[route.table] = dict(zip(asked, map(Decimal, _one(session, statement)), strict=True))
     return found
+
+
+def _one(session: Session, statement: SimpleStatement) -> Any:
+    """The only row; asked again where a page of it took Cassandra too long, as after a load."""
+    for left in reversed(range(TRIES)):
+        try:
+            return session.execute(statement, timeout=PATIENCE_S).one()
+        except ReadTimeout:
+            if not left:
+                raise
+            time.sleep(REST_S)
+    raise AssertionError("it is asked at least once")
 
 
 def rows_of(sums: Sums) -> int:

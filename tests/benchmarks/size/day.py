@@ -7,8 +7,10 @@ committed by the sink).
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,10 +22,13 @@ from cdc.settings import CdcSettings
 from cdc.topics import Topics
 from contracts.naming import Role, topic_of
 from ingest.settings import IngestSettings
+from runtime.settings import PROJECT_ROOT
 from tests.benchmarks import trees
+from tests.benchmarks.running import ended
 from tests.benchmarks.size import past
 from tests.benchmarks.size.samples import Course, Sampler, course
 from tests.benchmarks.stacks import done, say
+from tests.benchmarks.turns import Headway
 from tests.conftest import Stack
 from tests.integration import scratch
 from tests.integration.conftest import cdc_settings
@@ -31,12 +36,17 @@ from tests.integration.conftest import cdc_settings
 DAY = timedelta(days=1)
 DAY_S = 86_400
 PATIENCE_S = 4 * 3600.0
+TELL_S = 10.0  # between two looks at a command that works
 QUIET = 1000  # messages that the sink may be behind before the clock starts,
 QUIET_BYTES = 64 * 2**20  # and WAL of which the slot is not confirmed
 BEHIND = """
 SELECT coalesce(max(pg_current_wal_lsn() - confirmed_flush_lsn), 0) FROM pg_replication_slots
 """
+ABOUT = (
+    "SELECT coalesce(sum(n_live_tup), 0) FROM pg_stat_user_tables WHERE relname ~ '^trades_p[0-9]'"
+)
 CANDLES = (("1m", timedelta(days=15)), ("1h", timedelta(days=400)))
+SHORT_CANDLES = (("1m", timedelta(hours=2)), ("1h", timedelta(days=2)))
 SYMBOLS: tuple[str, ...] = IngestSettings.model_fields["symbols"].default
 
 
@@ -58,9 +68,6 @@ class Passage:
     cpu_us: dict[str, float]
     memory: list[Course]
 
-    def as_told(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 def variables(rows: int) -> dict[str, str]:
     """Of a market that trades so often that the ten pairs make so many rows a day."""
@@ -73,13 +80,20 @@ def variables(rows: int) -> dict[str, str]:
 class Day:
     """A pipeline that runs, and the day that goes through it."""
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, rows: int, *, short_past: bool = False) -> None:
         self._stack = stack
+        self._rows = rows  # about
+        self._short = short_past
         self._settings = current(cdc_settings(stack.env))
 
     @property
     def settings(self) -> CdcSettings:
         return self._settings
+
+    def passage(self) -> dict[str, Any]:
+        """Prepare the day and send it."""
+        self.prepare()
+        return asdict(self.go())
 
     def prepare(self) -> None:
         """The past of everything but trades, replicated."""
@@ -88,9 +102,10 @@ class Day:
             for table in scratch.fetch(owner, "SELECT relname FROM pg_class WHERE relkind = 'p'"):
                 for day in past.days(end):
                     scratch.fetch(owner, "SELECT ensure_partition(%s, %s)", *table, day)
-            for statement in past.statements(SYMBOLS, end):
+            for statement in past.statements(SYMBOLS, end, short=self._short):
                 owner.cursor().execute(statement)
-        for interval, back in CANDLES:
+        for interval, back in SHORT_CANDLES if self._short else CANDLES:
+            say(f"backfill of {interval} candles of {back}")
             self._backfill("klines", back, "--interval", interval)
         self._wait("the past is replicated", self._is_quiet)
 
@@ -100,13 +115,14 @@ class Day:
         before = {name: trees.cpu_s(pid) for name, pid in programs.items()}
         with Sampler(self._stack.settings) as sampler:
             began = time.monotonic()
-            rows = self._backfill("trades", DAY)
+            told = Headway("trades in PostgreSQL", self._rows, say)
+            rows = self._backfill("trades", DAY, meanwhile=lambda: told(self._about()))
             stored_s, held = time.monotonic() - began, self._held()
-            self._wait("Kafka has the day", lambda: self._positions()[0] >= held)
+            self._reach("trades in Kafka", held, lambda: self._positions()[0])
             logged_s, logged = time.monotonic() - began, self._positions()[0]
             # of each partition the sink commits the beginning of the last transaction
             enough = logged - self._settings.topic_partitions
-            self._wait("Cassandra has the day", lambda: self._positions()[1] >= enough)
+            self._reach("trades in Cassandra", enough, lambda: self._positions()[1])
             applied_s = time.monotonic() - began
         spent = {name: trees.cpu_s(pid) - before[name] for name, pid in programs.items()}
         return Passage(
@@ -127,13 +143,43 @@ class Day:
         words = ("verify", "trades", "--hours", hours, "--full-speed", "--json")
         return self._stack.tidemark(*words, timeout_s=PATIENCE_S).returncode == 0
 
-    def _backfill(self, what: str, back: timedelta, *more: str) -> int:
+    def _backfill(
+        self, what: str, back: timedelta, *more: str, meanwhile: Callable[[], object] = lambda: None
+    ) -> int:
         """Load what of a span is not there yet; the rows that were stored."""
         start = f"{datetime.now(UTC) - back:%Y-%m-%dT%H:%M:00}"
         words = ("backfill", what, *SYMBOLS, "--start", start, *more, "--json")
-        ended = self._stack.tidemark(*words, timeout_s=PATIENCE_S)
-        assert ended.returncode == 0, ended.stdout + ended.stderr
-        return sum(outcome["stored"] for outcome in json.loads(ended.stdout))
+        said = self._command(words, meanwhile)
+        return sum(outcome["stored"] for outcome in json.loads(said))
+
+    def _command(self, words: Sequence[str], meanwhile: Callable[[], object]) -> str:
+        """What a command of `tidemark` says that has to succeed."""
+        deadline = time.monotonic() + PATIENCE_S
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cli.main", *words],
+            cwd=PROJECT_ROOT,
+            env=self._stack.process_env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            while True:
+                try:
+                    said, errors = process.communicate(timeout=TELL_S)
+                    break
+                except subprocess.TimeoutExpired:
+                    assert time.monotonic() < deadline, f"{words[0]} takes too long"
+                    meanwhile()
+        finally:
+            ended(process)
+        assert process.returncode == 0, said + errors
+        return said
+
+    def _about(self) -> int:
+        """Trades in PostgreSQL, as its statistics guess without a look at them."""
+        with closing(scratch.connect(self._stack.settings, Role.POSTGRES_ADMIN)) as admin:
+            return int(scratch.value(admin, ABOUT))
 
     def _held(self) -> int:
         with closing(scratch.connect(self._stack.settings, Role.READER)) as reader:
@@ -158,12 +204,22 @@ class Day:
         with Topics(self._settings) as broker:
             return sum(broker.lag(self._settings.sink_group, topics).values()) < QUIET
 
+    def _reach(self, what: str, goal: int, done: Callable[[], int]) -> None:
+        told = Headway(what, goal, say)
+
+        def reached() -> bool:
+            there = done()
+            told(there)
+            return there >= goal
+
+        self._wait(what, reached)
+
     def _wait(self, what: str, holds: Callable[[], bool]) -> None:
         deadline = time.monotonic() + PATIENCE_S
         while not holds():
             assert time.monotonic() < deadline, f"not within {PATIENCE_S:.0f} s: {what}"
             time.sleep(1)
-        say(what)
+        say(f"{what}: done")
 
 
 def start(stack: Stack, rows: int) -> Stack:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tests.benchmarks.document import Part, Results, table
+from tests.benchmarks.document import Part, Results, absences, table
 from tests.benchmarks.rounds import Goal, goals_table, spread
 
 PANEL_MS = 50
@@ -34,6 +34,7 @@ def section(results: Results) -> str:
         list(_programs(results)),
         list(_questions(results)),
         goals_table(goals(results), of="figure"),
+        list(absences(results)),
     ]
     return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
 

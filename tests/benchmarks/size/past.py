@@ -56,11 +56,15 @@ ROWS: tuple[tuple[str, dict[str, str], str, str], ...] = (
 )
 
 
-def statements(symbols: Sequence[str], end: datetime) -> Iterator[str]:
-    """The INSERTs of all that, up to `end` (UTC, whole seconds); what is there already stays."""
+def statements(symbols: Sequence[str], end: datetime, *, short: bool = False) -> Iterator[str]:
+    """The INSERTs of all that, up to `end` (UTC, whole seconds); what is there already stays.
+
+    `short`: of an hour only, to try the kit out.
+    """
     moment = f"'{(end - AFTER).isoformat()}'::timestamptz"
     for statement, values, past, step in ROWS:
-        steps = market.STEPS.format(end=moment, past=past, step=step)
+        back = "1 hour" if short else past
+        steps = market.STEPS.format(end=moment, past=back, step=step)
         named = _apart(symbols) if statement is REPAIRED else symbols
         rows = statement.format(end=moment, steps=steps, symbols=_priced(named), **values)
         yield f"{rows} ON CONFLICT DO NOTHING"

@@ -29,6 +29,8 @@ from page.history import History
 from page.reader import Reader
 from page.settings import PageSettings
 from tests.benchmarks.latency.quantiles import times
+from tests.benchmarks.stacks import say
+from tests.benchmarks.turns import Headway
 
 VENUE, QUOTE, SYMBOL = "simulator", "USDT", "BTCUSDT"
 CHOSEN = {"venue": VENUE, "quote": QUOTE, "symbol": SYMBOL, "interval": "1m"}
@@ -56,8 +58,13 @@ Ask = Callable[[], int]
 """Asks once; the rows of the answer."""
 
 
-def timed(of: str, asks: Mapping[str, Ask], runs: int) -> Iterator[Timed]:
-    """Each question so many times, in rounds of all; one round before, so that all is warm."""
+def timed(
+    of: str, asks: Mapping[str, Ask], runs: int, told: Callable[[int], object] = int
+) -> Iterator[Timed]:
+    """Each question so many times, in rounds of all; one round before, so that all is warm.
+
+    `told` of each round that is over.
+    """
     took: dict[str, list[float]] = {name: [] for name in asks}
     rows: dict[str, int] = {}
     for number in range(runs + 1):
@@ -66,6 +73,7 @@ def timed(of: str, asks: Mapping[str, Ask], runs: int) -> Iterator[Timed]:
             rows[name] = ask()
             if number:
                 took[name].append((time.perf_counter() - began) * 1000)
+        told(number + 1)
     for name, took_ms in took.items():
         found = times(took_ms)
         yield Timed(
@@ -164,9 +172,11 @@ def page_settings(replication: CdcSettings) -> PageSettings:
 def measure(replication: CdcSettings, runs: int) -> Iterator[Timed]:
     """The dashboards, then the page."""
     with raw_session(replication) as session:
-        yield from timed("panel", panels(session), runs)
+        told = Headway("rounds of the panels' queries", runs + 1, say)
+        yield from timed("panel", panels(session), runs, told)
     with closing(History(page_settings(replication))) as reader:
-        yield from timed("page", of_page(reader), runs)
+        told = Headway("rounds of the page's questions", runs + 1, say)
+        yield from timed("page", of_page(reader), runs, told)
 
 
 def _hours(reader: Reader, now: datetime) -> list[Any]:
