@@ -97,10 +97,13 @@ def test_open_gap_comes_before_repaired_ones(recorded: Recorded) -> None:
     recorded.found_gaps = [
         Gap(new, "ETHUSDT", "trades", 5, 9, "repaired", "disconnect"),
         Gap(old, "BTCUSDT", "trades", 1, 2, "open", "shed"),
+        Gap(old, "*", "prices", 1_768_471_200_000, 1_768_471_265_000, "unprovable", "shed"),
     ]
     told = text(app(recorded.feed(), "pipeline").run())
     assert told.index("shed") < told.index("disconnect")
-    assert "1 open, 1 repaired" in told
+    assert "1 open, 1 repaired, 1 unprovable" in told
+    assert "1–2" in told
+    assert "2026-01-15 10:00:00–10:01:05" in told
 
 
 @every_view
