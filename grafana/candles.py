@@ -53,12 +53,13 @@ CANDLES = _candles(
 )
 STILL_OPEN = _candles(f"{_CLOSE} AS still_open", "is_closed")
 # of a candle without length 0 / 0 is no number, and no condition holds for it
-DOJI = _candles(f"{_HIGH} AS doji", f"{_BODY} / {_LENGTH} AS body")
+DOJI = _candles(f"{_HIGH} AS doji", f"{_BODY} / {_LENGTH} AS body", "is_closed")
 HAMMER = _candles(
     f"{_LOW} AS hammer",
     f"{_BODY} / {_LENGTH} AS thickness",
     f"({_FOOT} - {_LOW} - {_BODY} * 2) / {_LENGTH} AS shadow",
     f"({_HIGH} - {_HEAD}) / {_LENGTH} AS tip",
+    "is_closed",
 )
 ENGULFING = _candles(
     f"{_CLOSE} AS engulfing",
@@ -68,6 +69,7 @@ ENGULFING = _candles(
     f"{_RISE} / 2 AS half",
     f"({_OPEN} + {_CLOSE}) / 2 AS middle",
     f"{_RISE} / {_BODY} / {_CLOSE} AS way",
+    "is_closed",
 )
 _SHARE = 1e-9  # of the price: nothing; a running mean is not exact
 _ENGULFING_STEPS = (
@@ -88,6 +90,7 @@ _ENGULFING_STEPS = (
     then.keep("ends", "lowerOrEqual", _SHARE, of="E"),
     then.keep("turns", "lower", -_SHARE, of="E"),
     then.keep("exceeds", "greater", _SHARE, of="E"),
+    then.keep("is_closed", "equal", value=True, of="E"),  # after each has met the one before it
 )
 _HELPERS = (
     *("is_closed", "body", "thickness", "shadow", "tip"),
@@ -101,6 +104,8 @@ STEPS = (
     then.moving_average("close", 7, "mean of 7", of="A"),
     then.moving_average("close", 25, "mean of 25", of="A"),
     then.keep("is_closed", "equal", value=False, of="B"),
+    # of a candle that is still open nobody can say what it will be
+    *(then.keep("is_closed", "equal", value=True, of=letter) for letter in "CD"),
     then.keep("body", "lowerOrEqual", 0.1, of="C"),
     then.keep("thickness", "greater", 0.1, of="D"),
     then.keep("shadow", "greaterOrEqual", 0, of="D"),
@@ -140,8 +145,9 @@ def candlesticks(board: Board) -> None:
         "doji has a body of at most a tenth of its length; a hammer has a thicker one, a lower "
         "shadow of at least twice the body and an upper one of at most a tenth of the length; an "
         "engulfing one goes the other way than the one before, and its body covers and exceeds it. "
-        "What is read reaches back from the end of the range: at least a month of 1m to 15m, a "
-        "year of 30m to 4h, ten years above. Before that it stays empty: choose longer candles.",
+        "An open candle has none. What is read reaches back from the end of the range: at least a "
+        "month of 1m to 15m, a year of 30m to 4h, ten years above. Before that it stays empty: "
+        "choose longer candles.",
         CANDLES,
         STILL_OPEN,
         DOJI,

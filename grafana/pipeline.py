@@ -92,6 +92,7 @@ def build() -> Board:
     variables.watched_symbol(board)
     variables.alarms(board)
     variables.market_events(board)
+    variables.gaps(board)
     heartbeat_age(board)
     _waterfall(board)
     board.row("What is proved, what is missing")

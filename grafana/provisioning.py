@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from grafana.alerting import FOLDER, UID
+from grafana.alerting import UID
 from grafana.targets import CASSANDRA, PROMETHEUS
 
 READER = "tidemark_reader"
+FOLDER = "Tidemark"
 
 
 def data_sources() -> dict[str, Any]:

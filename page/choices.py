@@ -25,6 +25,7 @@ from page.rows import Instrument
 
 T = TypeVar("T")
 FAVOURITE_QUOTE = "USDT"
+TRADING, DELISTED = "TRADING", "DELISTED"  # of `instruments.status`; others are halted
 MAX_QUOTES = 8
 SHOWN_CHARACTERS = 40  # of what an address names: it may be anything
 
@@ -100,11 +101,16 @@ def symbol(
     venue_name: str,
     above: DeltaGenerator,
 ) -> Instrument | None:
-    """One of what is listed, the watched ones first; None until one is chosen."""
+    """One of what is listed, the watched ones first; None until one is chosen.
+
+    What is halted is offered where it is watched, or where the address names it.
+    """
     listed = {each.symbol: each for each in instruments}
     first = [each for each in watched if each in listed]
-    options = [*first, *(each for each in listed if each not in first)]
-    wanted = _wanted("symbol", options[0])
+    now = [each.symbol for each in traded(instruments)]
+    wanted = _wanted("symbol", next(iter((*first, *now, *listed))))
+    others = (name for name, each in listed.items() if each.status == TRADING or name == wanted)
+    options = [*first, *(each for each in others if each not in first)]
     if wanted not in listed:
         above.html(
             markup.notice(
@@ -126,8 +132,13 @@ def symbol(
     return listed[chosen]
 
 
+def traded(instruments: Sequence[Instrument]) -> list[Instrument]:
+    """Those that are traded now."""
+    return [each for each in instruments if each.status == TRADING]
+
+
 def instruments(feed: Feed, venue_name: str) -> list[Instrument]:
-    """What the venue trades, by symbol; remembered for a minute. Raises PageError."""
+    """What the venue lists, by symbol, halted or not; remembered for a minute. Raises PageError."""
     return _instruments(feed, feed.name, venue_name)
 
 
@@ -145,7 +156,7 @@ def watched(feed: Feed, venue_name: str) -> list[str]:
 @st.cache_resource(ttl=60, show_spinner=False, max_entries=8)
 def _instruments(_feed: Feed, feed_name: str, venue_name: str) -> list[Instrument]:
     del feed_name  # part of the key
-    rows = [each for each in _feed.reader().instruments(venue_name) if each.status == "TRADING"]
+    rows = [each for each in _feed.reader().instruments(venue_name) if each.status != DELISTED]
     if not rows:
         raise NothingYet(f"no data yet: what {venue_name} lists has not arrived")
     return rows

@@ -106,6 +106,14 @@ def moment(when: datetime | None) -> str:
     return NOTHING if when is None else f"{when.astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
+def stretch(first_ms: int, last_ms: int) -> str:
+    """From one moment to another of ms since 1970, in UTC; the day is told once."""
+    first, last = (datetime.fromtimestamp(each / 1000, UTC) for each in (first_ms, last_ms))
+    end = "%H:%M:%S" if first.date() == last.date() else "%Y-%m-%d %H:%M:%S"
+    ends = (f"{first:%Y-%m-%d %H:%M:%S}", f"{last:{end}}")
+    return ends[0] if first_ms == last_ms else "–".join(ends)
+
+
 def freshness(seconds: float | None) -> str:
     """`fresh`, `late` or `stale`: how a row of that age is to be taken; None is no row at all."""
     if seconds is None or seconds > LATE_S:

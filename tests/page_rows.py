@@ -42,6 +42,7 @@ PRICES = {  # symbol → price, tick
     "LINKUSDT": ("17.338", "0.001"),
 }
 UNWATCHED = "ETHBTC"
+HALTED = "WAVESUSDT"
 MINUTE = timedelta(minutes=1)
 
 
@@ -95,8 +96,12 @@ class Recorded(Reader):
             Instrument(symbol, symbol.removesuffix("USDT"), "USDT", "TRADING", Decimal(tick))
             for symbol, (_, tick) in self.symbols.items()
         ]
-        gone = Instrument("LUNAUSDT", "LUNA", "USDT", "BREAK", Decimal("0.01"))
-        return [*watched, Instrument(UNWATCHED, "ETH", "BTC", "TRADING", Decimal("0.00001")), gone]
+        others = [
+            Instrument(UNWATCHED, "ETH", "BTC", "TRADING", Decimal("0.00001")),
+            Instrument(HALTED, "WAVES", "USDT", "BREAK", Decimal("0.0001")),
+            Instrument("LUNAUSDT", "LUNA", "USDT", "DELISTED", Decimal("0.01")),
+        ]
+        return [*watched, *others]
 
     def tickers(self, venue: str) -> list[Ticker]:
         return self._tickers() if self._asked("tickers") and venue == VENUE else []

@@ -49,7 +49,7 @@ def show(feed: Feed) -> None:
         listed = choices.begun(feed, lambda: choices.instruments(feed, venue))
         if listed is None:
             return
-        quote = choices.quote_asset(listed)
+        quote = choices.quote_asset(choices.traded(listed) or listed)
     _Market(feed, venue, quote, {each.symbol: each for each in listed}).show()
 
 
@@ -141,8 +141,9 @@ class _Market:
         )
 
     def _tickers(self, reader: Reader, _now: datetime) -> list[Ticker]:
-        listed = choices.instruments(self._feed, self._venue)  # of now, not of when it was opened
-        mine = {each.symbol for each in listed if each.quote_asset == self._quote}
+        # of now, not of when the view was opened
+        traded = choices.traded(choices.instruments(self._feed, self._venue))
+        mine = {each.symbol for each in traded if each.quote_asset == self._quote}
         return [each for each in reader.tickers(self._venue) if each.symbol in mine]
 
     def _draw_heat(self, seen: list[Ticker], now: datetime) -> None:

@@ -28,7 +28,7 @@ DAY = timedelta(days=1)
 ALARM_DAYS = timedelta(days=6)  # before yesterday
 MAX_SYMBOLS = 12
 MAX_ROWS = 10
-OPEN = "open"
+OPEN, TRADES = "open", "trades"
 SEVERE = {"critical": "down", "warning": "warn", "info": "muted"}
 
 
@@ -225,20 +225,27 @@ def _gaps(gaps: Sequence[Gap], now: datetime) -> str:
     first = sorted(gaps, key=lambda gap: (gap.state != OPEN, -gap.detected_at.timestamp()))
     return markup.table(
         "Gaps",
-        ("symbol", "stream", "state", "cause", ">span", ">found"),
+        ("symbol", "stream", "state", "cause", ">ids, or times UTC", ">found"),
         [
             [
                 gap.symbol,
                 gap.stream,
                 Cell(gap.state, "warn" if gap.state == OPEN else "muted"),
                 gap.cause,
-                f"{gap.first_missing}–{gap.last_missing}",
+                _span(gap),
                 f"{formats.age(formats.seconds_since(gap.detected_at, now))} ago",
             ]
             for gap in first[:MAX_ROWS]
         ],
         note=told,
     )
+
+
+def _span(gap: Gap) -> str:
+    """Trade ids as they are, times of polls and candles as times."""
+    if gap.stream != TRADES:
+        return formats.stretch(gap.first_missing, gap.last_missing)
+    return "–".join(str(each) for each in dict.fromkeys((gap.first_missing, gap.last_missing)))
 
 
 def _told(events: Sequence[Event]) -> str:

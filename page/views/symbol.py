@@ -26,10 +26,13 @@ WHALES = 6
 
 @dataclass(frozen=True)
 class Seen:
-    """Everything of the symbol at one moment; `followed`: there should be more than its price."""
+    """Everything of the symbol at one moment; `followed`: there should be more than its price.
 
+    `status` as the exchange tells it: TRADING, HALT, BREAK and the like.
+    """
+
+    status: str
     followed: bool
-
     minutes: list[Candle]
     prices: list[Price]
     ticker: Ticker | None
@@ -97,6 +100,7 @@ class _Symbol:
         earlier = _earlier(reader, self._feed.name, venue, symbol, start, cut)
         lately = reader.candles(venue, [symbol], cut, now + candles.MINUTE)[symbol]
         return Seen(
+            status=self._listed_as(),
             followed=symbol in choices.watched(self._feed, venue),
             minutes=[*earlier, *lately],
             prices=reader.prices(venue, symbol, now - TREND - candles.AVERAGE, now),
@@ -105,6 +109,12 @@ class _Symbol:
             trades=reader.trades(venue, symbol, now)[:TAPE],
             whales=[t for t in reader.large_trades(venue, now) if t.symbol == symbol][:WHALES],
         )
+
+    def _listed_as(self) -> str:
+        """Its status now, not when the view was opened."""
+        listed = choices.instruments(self._feed, self._venue)
+        found = (each.status for each in listed if each.symbol == self._symbol)
+        return next(found, choices.DELISTED)
 
     def draw(self, seen: Seen, now: datetime) -> None:
         st.html(self._status(seen, now))
@@ -129,7 +139,7 @@ class _Symbol:
         hour = candles.hour_change(seen.minutes, now)
         last = self._last(seen)
         tiles = [
-            Tile(self._symbol, formats.NOTHING if last is None else self._price(last)),
+            self._price_tile(seen, last),
             Tile("change, 1 h", formats.percent(hour), tone=markup.tone_of(hour)),
         ]
         if ticker := seen.ticker:
@@ -150,6 +160,12 @@ class _Symbol:
                 )
             )
         return tiles
+
+    def _price_tile(self, seen: Seen, last: Decimal | None) -> Tile:
+        told = formats.NOTHING if last is None else self._price(last)
+        if seen.status == choices.TRADING:
+            return Tile(self._symbol, told)
+        return Tile(self._symbol, told, f"{seen.status}: not traded now", "warn")
 
     def _last(self, seen: Seen) -> Decimal | None:
         """The newest of trades and prices."""

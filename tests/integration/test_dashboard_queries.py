@@ -188,6 +188,9 @@ def test_proofs_and_dead_letters_are_shown(market: Replica) -> None:
     assert {route.table for route in ROUTES} >= {row["table_name"] for row in rows}
     assert rows
     assert all(row["differences"] == 0 for row in rows)
+    alert = found["Alert / Cassandra differs from PostgreSQL / A"].text
+    asked = {row["table_name"]: row["differences"] for row in from_cassandra(market, alert)}
+    assert asked == {row["table_name"]: row["differences"] for row in rows}
     letters = expand(found["Pipeline / Dead letters / A"].text, {}, end, end)
     market.sql(
         "INSERT INTO prices (venue, symbol, observed_at, price) VALUES "

@@ -272,3 +272,10 @@ def test_rules_ask_the_provisioned_sources() -> None:
     points = YAML["provisioning/alerting/contact-points.yaml"]["contactPoints"]
     (policy,) = YAML["provisioning/alerting/policies.yaml"]["policies"]
     assert policy["receiver"] in {point["name"] for point in points}
+
+
+def test_dashboards_and_rules_have_folders_of_their_own() -> None:
+    """Rules find theirs by its title, dashboards by its uid: of one title Grafana makes two."""
+    (provider,) = YAML["provisioning/dashboards/tidemark.yaml"]["providers"]
+    (group,) = YAML["provisioning/alerting/rules.yaml"]["groups"]
+    assert (provider["folder"], group["folder"]) == ("Tidemark", "Tidemark alerts")

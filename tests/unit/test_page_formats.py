@@ -124,6 +124,15 @@ def test_latency_is_told_in_ms_up_to_a_second() -> None:
     ]
 
 
+def test_a_stretch_of_time_tells_its_day_once() -> None:
+    """A gap within a day, over midnight, and of a single moment."""
+    noon_ms = round(NOON.timestamp() * 1000)
+    assert formats.stretch(noon_ms, noon_ms + 65_000) == "2026-01-15 12:00:00–12:01:05"
+    over = formats.stretch(noon_ms, noon_ms + 86_400_000)
+    assert over == "2026-01-15 12:00:00–2026-01-16 12:00:00"
+    assert formats.stretch(noon_ms, noon_ms) == "2026-01-15 12:00:00"
+
+
 def test_times_are_utc_whatever_zone_they_come_in() -> None:
     """A browser's zone is not the exchange's."""
     tokyo = NOON.astimezone(timezone(timedelta(hours=9)))

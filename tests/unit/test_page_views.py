@@ -14,7 +14,7 @@ from page.feed import Feed
 from page.reader import Reader
 from page.rows import Event, Gap
 from tests.page_app import VIEWS, app, figures, html, text
-from tests.page_rows import UNWATCHED, Recorded
+from tests.page_rows import HALTED, UNWATCHED, Recorded
 
 NOON = datetime(2026, 1, 15, 12, tzinfo=UTC)
 DOWN = Unreachable("nobody answers at 127.0.0.1:19042 (NoHostAvailable)", lost=True)
@@ -97,10 +97,13 @@ def test_open_gap_comes_before_repaired_ones(recorded: Recorded) -> None:
     recorded.found_gaps = [
         Gap(new, "ETHUSDT", "trades", 5, 9, "repaired", "disconnect"),
         Gap(old, "BTCUSDT", "trades", 1, 2, "open", "shed"),
+        Gap(old, "*", "prices", 1_768_471_200_000, 1_768_471_265_000, "unprovable", "shed"),
     ]
     told = text(app(recorded.feed(), "pipeline").run())
     assert told.index("shed") < told.index("disconnect")
-    assert "1 open, 1 repaired" in told
+    assert "1 open, 1 repaired, 1 unprovable" in told
+    assert "1–2" in told
+    assert "2026-01-15 10:00:00–10:01:05" in told
 
 
 @every_view
@@ -217,6 +220,17 @@ def test_symbol_that_is_not_watched_says_so(recorded: Recorded) -> None:
     """It has no candles because nobody asked for them, not because something is broken."""
     told = text(app(recorded.feed(), "symbol", symbol=UNWATCHED).run())
     assert f"{UNWATCHED} is not watched (TIDEMARK_SYMBOLS names what is)" in told
+
+
+def test_symbol_that_is_halted_says_so(recorded: Recorded) -> None:
+    """It is listed, so its address leads to it; it is offered where it is watched."""
+    shown = app(recorded.feed(), "symbol", symbol=HALTED).run()
+    assert "BREAK: not traded now" in text(shown)
+    assert "lists no symbol" not in text(shown)
+    recorded.symbols[HALTED] = ("1", "0.0001")
+    st.cache_resource.clear()
+    assert HALTED in app(recorded.feed(), "symbol").run().selectbox[0].options
+    assert "not traded now" not in text(app(recorded.feed(), "symbol", symbol="ETHUSDT").run())
 
 
 @pytest.mark.parametrize("width", ["5m", "15m", "1h"])
