@@ -135,11 +135,16 @@ class Comparison:
                         yield from self._of_cell(partition, hour_span(hour).common(piece))
 
     def _unequal(self, piece: Span, roster: Roster) -> Iterator[tuple[Row, list[int]]]:
-        """Partitions with the hours in which their digests differ."""
+        """Partitions with the hours in which their digests differ.
+
+        Of a day that was dropped and made again, what Cassandra alone has is history.
+        """
         seen: set[Row] = set()
         under_way: deque[tuple[Row, Span, Cells, Any]] = deque()
         alone: Iterator[tuple[Row, Cells]] = (
-            (each, {}) for each in roster.within(piece) if each not in seen
+            (each, {})
+            for each in (roster.within(piece) if self._is_live(piece.start) else ())
+            if each not in seen
         )
         for partition, cells in chain(self._noted(self.source.digests(piece), seen), alone):
             future = self.target.start_digest(partition, piece)
@@ -162,7 +167,7 @@ class Comparison:
         self.report.rows += sum(digest.rows for digest in cells.values())
         self.report.cells += len(cells)
         self._step()
-        hours = sorted(cells.keys() | held.keys())
+        hours = sorted(cells.keys() | held.keys() if self._is_live(span.start) else cells)
         return partition, [h for h in hours if cells.get(h, EMPTY) != held.get(h, EMPTY)]
 
     def _of_cell(self, partition: Row, span: Span) -> list[Row]:
