@@ -90,7 +90,8 @@ class ArchiveRepair:
             if not await self._files.is_published(symbol, day):
                 continue
             path = path_of(symbol, day)
-            if not self._backoff.is_due((path, ids.start, ids.stop), utc_now()):
+            attempt = path, ids.start, ids.stop
+            if not self._backoff.is_due(attempt, utc_now()):
                 continue
             try:
                 async with aclosing(self._files.with_ids(symbol, ids, day)) as pages:
@@ -99,6 +100,9 @@ class ArchiveRepair:
             except ArchiveRefused as error:
                 log.warning("the archive does not help", symbol=symbol, reason=str(error))
                 refused.append(path)
+            except GeneratorExit:  # left in the middle: nobody knows yet whether it helps
+                self._backoff.over(attempt)
+                raise
 
     async def _span(self, gap: Gap) -> Span | None:
         """From the gap's first to its last trade, as the exchange tells; None where it does not."""
