@@ -116,6 +116,7 @@ class Readback:
             if not self._is_polled(gap):
                 await self._end_unpolled(gap)
             return None
+        self._shedding.forget(gap)
         reached = reaching(gap, next_held, utc_now())
         if reached.last_missing > gap.last_missing:  # on record before anything of it is read
             await self._put(gap.symbol, Refilled(gaps=[reached]))
