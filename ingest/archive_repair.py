@@ -2,12 +2,14 @@
 
 Asked for page by page, a million trades take 25,000 weight, hours of what the schedule leaves over.
 A day's file comes on the next day. When the gap's days are all over, their files are read once, and
-what they lack is left to whoever asks for ids.
+what they lack is left to whoever asks for ids. A file that did not help, because it is damaged or
+lacks what is missing, is downloaded again an hour later, then two, up to a day: it may have been
+published anew. The gap's row says which file was refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from datetime import timedelta
 from typing import Final
@@ -15,11 +17,14 @@ from typing import Final
 import msgspec
 import structlog
 
-from contracts.market import Gap
+from contracts.market import Gap, Trade
+from ingest.backoff import Backoff
 from ingest.binance import endpoints
 from ingest.binance.archive import Archive
-from ingest.binance.archived_trades import ArchivedTrades
+from ingest.binance.archive_files import days
+from ingest.binance.archived_trades import ArchivedTrades, path_of
 from ingest.binance.limits import utc_now
+from ingest.binance.rows import Parsed
 from ingest.errors import ArchiveRefused, ExchangeError
 from ingest.repair import Refilled, TapeRepair
 from ingest.span import Span, in_ms
@@ -30,6 +35,8 @@ log = structlog.get_logger(__name__)
 
 LEAST = 50_000  # ids; fewer are asked for within the hour
 PATIENCE: Final = timedelta(days=3)  # for the files of a gap that is too long for ids
+AGAIN: Final = timedelta(hours=1)  # until a file that did not help is downloaded again, …
+SELDOM: Final = timedelta(days=1)  # … then twice as long, up to this
 TWO_WEIGHT: Final = 2 * endpoints.historical_trades("", 0).weight
 
 
@@ -41,6 +48,7 @@ class ArchiveRepair:
         self._repair = repair
         self._spare = spare
         self._spans: dict[tuple[str, int, int], Span] = {}
+        self._backoff = Backoff(AGAIN, SELDOM)
 
     async def refill(self, gap: Gap) -> AsyncGenerator[Refilled, None]:
         """What the files have of a gap; with the last of it, the gap's rows as they are then.
@@ -54,8 +62,9 @@ class ArchiveRepair:
         place = ids.start
         rests: list[range] = []
         found = 0
+        refused: list[str] = []
         try:
-            pages = self._files.with_ids(gap.symbol, ids, span)
+            pages = self._pages(gap.symbol, ids, span, refused)
             async with aclosing(pages):
                 async for page in pages:
                     through = max((row.trade_id for row in page.rows), default=place - 1) + 1
@@ -63,12 +72,37 @@ class ArchiveRepair:
                     rests += missing(known, range(place, max(through, place)))
                     place, found = max(through, place), found + len(page.rows)
                     yield Refilled(trades=page.rows, rejected=page.rejected)
-        except (ArchiveRefused, ExchangeError) as error:
+        except ExchangeError as error:
             log.warning("the archive does not help", symbol=gap.symbol, reason=str(error))
+        told = with_refused(gap, refused)
         if found:
             rests += [range(place, ids.stop)] if place < ids.stop else []
             log.info("filled from the archive", symbol=gap.symbol, trades=found, rests=len(rests))
-            yield Refilled(gaps=filled(gap, rests))
+            yield Refilled(gaps=filled(told, rests))
+        elif told.detail != gap.detail:
+            yield Refilled(gaps=[told])
+
+    async def _pages(
+        self, symbol: str, ids: range, span: Span, refused: list[str]
+    ) -> AsyncGenerator[Parsed[Trade], None]:
+        """What the files have that are there and due; `refused` gets those that are damaged."""
+        for day in days(span):
+            if not await self._files.is_published(symbol, day):
+                continue
+            path = path_of(symbol, day)
+            attempt = path, ids.start, ids.stop
+            if not self._backoff.is_due(attempt, utc_now()):
+                continue
+            try:
+                async with aclosing(self._files.with_ids(symbol, ids, day)) as pages:
+                    async for page in pages:
+                        yield page
+            except ArchiveRefused as error:
+                log.warning("the archive does not help", symbol=symbol, reason=str(error))
+                refused.append(path)
+            except GeneratorExit:  # left in the middle: nobody knows yet whether it helps
+                self._backoff.over(attempt)
+                raise
 
     async def _span(self, gap: Gap) -> Span | None:
         """From the gap's first to its last trade, as the exchange tells; None where it does not."""
@@ -94,6 +128,15 @@ def is_long(gap: Gap) -> bool:
 def may_still_come(gap: Gap) -> bool:
     """Whether files of a gap that is too long for ids may be published yet."""
     return utc_now() - gap.detected_at < PATIENCE
+
+
+def with_refused(gap: Gap, paths: Sequence[str]) -> Gap:
+    """The gap's row with the damaged files in it, each once."""
+    names = [path.rpartition("/")[2] for path in paths]
+    said = "".join(f"; {name} is damaged" for name in names if name not in gap.detail)
+    if not said:
+        return gap
+    return msgspec.structs.replace(gap, detail=f"{gap.detail}{said}", as_of=utc_now())
 
 
 def filled(gap: Gap, rests: list[range]) -> list[Gap]:

@@ -132,7 +132,7 @@ class Audit:
             return  # a hole shows at the next trade
         before = self._ledger.around(symbol, since, until).before
         if is_contiguous(minutes):
-            self._judge.record_filled(symbol, held)
+            self._judge.record_filled(symbol, since, until, held)
         if not (is_contiguous(minutes) and before in {None, held.start - 1}):
             self._judge.record_holes(symbol, since, until)
         self._judge.judge(minutes)

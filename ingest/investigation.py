@@ -21,6 +21,7 @@ import structlog
 from contracts.market import Certificate, Event, Kline, Trade
 from ingest.admission import OLDEST
 from ingest.aggregates import Aggregate, pages, suspects
+from ingest.backoff import Backoff
 from ingest.batch import Batch
 from ingest.binance import endpoints, messages
 from ingest.binance.client import Client, Times
@@ -49,26 +50,6 @@ PAGE: Final = endpoints.PAGE - 1  # ids; the trade behind them is asked for, too
 BEGINNING: Final = OLDEST, ""
 
 
-class Backoff:
-    """When a minute may be asked about again."""
-
-    def __init__(self) -> None:
-        self._due: dict[tuple[str, datetime], tuple[datetime, timedelta]] = {}
-
-    def is_due(self, minute: Minute, now: datetime) -> bool:
-        """Whether it is time; if so, the next time is later still."""
-        place = minute.symbol, minute.open_time
-        due, wait = self._due.get(place, (now, AGAIN))
-        if due > now:
-            return False
-        self._due[place] = now + wait, min(2 * wait, SELDOM)
-        return True
-
-    def over(self, minute: Minute) -> None:
-        """It is settled."""
-        self._due.pop((minute.symbol, minute.open_time), None)
-
-
 class Investigator:
     """Works on the minutes that differ, oldest first."""
 
@@ -81,7 +62,7 @@ class Investigator:
         self._judge = judge
         self._spare = spare
         self._repair = TapeRepair(client, market.venue, endpoints.PAGE)
-        self._backoff = Backoff()
+        self._backoff = Backoff(AGAIN, SELDOM)
         self._place = BEGINNING
 
     async def round(self) -> None:
@@ -91,7 +72,7 @@ class Investigator:
         last = minutes[-1] if len(minutes) == A_ROUND else None
         self._place = BEGINNING if last is None else (last.open_time, last.symbol)
         for minute in minutes:
-            if self._backoff.is_due(minute, utc_now()):
+            if self._backoff.is_due(_place(minute), utc_now()):
                 await self._look_into(minute)
 
     async def _look_into(self, minute: Minute) -> None:
@@ -101,7 +82,7 @@ class Investigator:
             log.info("asked later", symbol=minute.symbol, minute=minute.open_time, why=str(error))
             return
         if row.state != "differs":
-            self._backoff.over(minute)
+            self._backoff.over(_place(minute))
         log.info(
             "a minute was looked into",
             symbol=row.symbol, minute=row.open_time.isoformat(), state=row.state, what=row.detail,
@@ -214,3 +195,7 @@ class Investigator:
 
     async def _call(self, work: Callable[[], Value]) -> Value:
         return await self._store.call(work)
+
+
+def _place(minute: Minute) -> tuple[str, datetime]:
+    return minute.symbol, minute.open_time

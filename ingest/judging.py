@@ -75,12 +75,15 @@ class Judge:
         if rows:
             self.ledger.write(Batch(gaps=rows))
 
-    def record_filled(self, symbol: str, held: range) -> None:
+    def record_filled(self, symbol: str, since: datetime, until: datetime, held: range) -> None:
         """End the gaps of ids that are all held by now, whoever brought them, as far as they are.
 
-        A backfill from archives does; what is still missing of a gap keeps its state.
+        A backfill from archives does; what is still missing of a gap keeps its state. By number
+        all may be there while one is twice and another missing, so the holes are asked for.
         """
         known = self.ledger.gaps_among(symbol, "trades", held.start, held.stop - 1)
+        if known and any(hole.start in held for hole in self.ledger.holes(symbol, since, until)):
+            return
         rows = [row for gap in known for row in without(gap, held, utc_now())]
         if rows:
             self.ledger.write(Batch(gaps=rows))

@@ -74,8 +74,9 @@ class Readback:
             for gap in await self._open_gaps():
                 if self._is_of_another_listing(gap):
                     await self._put(gap.symbol, Refilled(gaps=[of_another_listing(gap)]))
-                elif gap.stream == "depth" and not self._is_polled(gap):
-                    await self._end_unpolled(gap)
+                elif gap.stream == "depth":
+                    if self._shedding.under_way(gap) and not self._is_polled(gap):
+                        await self._end_unpolled(gap)
                 elif not self._waits_for_a_poll(gap) and self._may_ask(gap):
                     await self._work_on(gap, candles, files, spare)
             await asyncio.sleep(LOOK_S)
@@ -116,9 +117,11 @@ class Readback:
             if not self._is_polled(gap):
                 await self._end_unpolled(gap)
             return None
+        self._shedding.forget(gap)
         reached = reaching(gap, next_held, utc_now())
-        if reached.last_missing > gap.last_missing:  # on record before anything of it is read
-            await self._put(gap.symbol, Refilled(gaps=[reached]))
+        if reached.last_missing == gap.last_missing:
+            return gap
+        await self._put(gap.symbol, Refilled(gaps=[reached]))  # before anything of it is read
         return reached
 
     async def _next_held(self, gap: Gap, since: datetime) -> int | None:

@@ -102,9 +102,14 @@ class Shedding:
         known = self._open.get((gap.stream, gap.symbol))
         return known is not None and known.first_missing == gap.first_missing
 
+    def forget(self, gap: Gap) -> None:
+        """No poll is to come that ends that gap; the next one that is left out begins another."""
+        if self.under_way(gap):
+            del self._open[gap.stream, gap.symbol]
+
     def unpolled(self, gap: Gap, now: datetime) -> Gap:
         """The row that ends a gap of a symbol that is not watched any more."""
-        self._open.pop((gap.stream, gap.symbol), None)
+        self.forget(gap)
         last = gap.last_missing if gap.stream == "trades" else _ms(now)
         row = _lost(gap, last, now)
         return msgspec.structs.replace(row, detail=f"{row.detail}; {UNPOLLED}")

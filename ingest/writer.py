@@ -88,13 +88,15 @@ class Writer:
         return bool(self._unwritten)
 
     async def _write_held(self) -> None:
-        for fetched in merged(self._unwritten):
-            batch = self._shedding.strip(fetched, utc_now())
+        self._unwritten = merged(self._unwritten)
+        while self._unwritten:
+            batch = self._shedding.strip(self._unwritten[0], utc_now())
+            self._unwritten[0] = batch  # the gap that this begins is not told a second time
             started = time.perf_counter()
             written = await self._store.call(partial(self._store.store.write, batch))
             metrics.WRITE_SECONDS.observe(time.perf_counter() - started)
             self._account(batch, written)
-        self._unwritten = []
+            del self._unwritten[0]
 
     def _account(self, batch: Batch, written: Written) -> None:
         metrics.LAST_WRITE.set_to_current_time()

@@ -23,6 +23,10 @@ class ArchivedTrades:
         self._archive = archive
         self._venue = venue
 
+    async def is_published(self, symbol: str, day: Span) -> bool:
+        """Whether there is a file of the UTC day in which a span begins. Raises Unreachable."""
+        return await self._archive.size(path_of(symbol, day)) is not None
+
     async def with_ids(
         self, symbol: str, ids: range, span: Span
     ) -> AsyncGenerator[Parsed[Trade], None]:
@@ -32,13 +36,17 @@ class ArchivedTrades:
         counts. Rows that could not be read may be of any id. Raises Unreachable, ArchiveRefused.
         """
         for day in days(span):
-            path = of_day(symbol, TRADES, day).path
-            if await self._archive.size(path) is None:
+            if not await self.is_published(symbol, day):
                 continue
-            with closing(await self._archive.download(path)) as download:
+            with closing(await self._archive.download(path_of(symbol, day))) as download:
                 async for parsed in download.trades(self._venue, symbol):
                     rows = [row for row in parsed.rows if row.trade_id in ids]
                     if rows or parsed.rejected:
                         yield Parsed(rows, parsed.rejected)
                     if parsed.rows and parsed.rows[-1].trade_id >= ids.stop - 1:
                         return
+
+
+def path_of(symbol: str, day: Span) -> str:
+    """The file of the UTC day in which a span begins."""
+    return of_day(symbol, TRADES, day).path

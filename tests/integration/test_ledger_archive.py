@@ -121,3 +121,39 @@ def test_a_gap_too_long_for_ids_waits_for_its_file_and_then_no_more(
         assert states(owner) == ["open"]
         owner.cursor().execute("UPDATE gaps SET detected_at = now() - interval '4 days'")
         eventually(lambda: states(owner) == ["unprovable"])
+
+
+def test_a_damaged_file_is_not_downloaded_at_each_look(
+    simulator: Simulator,
+    settings: IngestSettings,
+    owner: scratch.Connection,
+) -> None:
+    """The files of the days beside it are taken at once; the gap says which one is damaged."""
+    first, last = a_long_gap(simulator, owner, 3000)
+    day = datetime.now(UTC) - 4 * DAY
+    name = f"{SYMBOL}-trades-{day:%Y-%m-%d}.zip"
+    path = f"/data/spot/daily/trades/{SYMBOL}/{name}"
+    simulator.fault(f"{path}.CHECKSUM", count=None, do="wrong_checksum")
+
+    def looks() -> int:
+        """Whether the file is there, by HEAD, and downloads of it."""
+        return sum(request["path"] == path for request in simulator.log("/data/"))
+
+    attempts = 2
+    with ingesting(settings.model_copy(update={"attempts": attempts})):
+        eventually(lambda: states(owner) == ["repaired", "open"])
+        downloads = 2  # for the gap as it was, and for what is left of it
+        eventually(lambda: asked_for_checksums(simulator, path) == downloads * attempts)
+        before = looks()
+        eventually(lambda: looks() >= before + 5)
+    assert asked_for_checksums(simulator, path) == downloads * attempts
+    query = "SELECT last_missing - first_missing + 1, detail FROM gaps WHERE state = 'open'"
+    ((missing, detail),) = scratch.fetch(owner, query)
+    assert detail.endswith(f"; {name} is damaged")
+    query = "SELECT count(*) FROM trades WHERE trade_id BETWEEN %s AND %s"
+    assert scratch.value(owner, query, first, last) == last - first + 1 - missing
+
+
+def asked_for_checksums(simulator: Simulator, path: str) -> int:
+    """Each download begins with one."""
+    return sum(each["path"] == f"{path}.CHECKSUM" for each in simulator.log("/data/"))

@@ -15,7 +15,7 @@ from contracts.market import Trade
 from ingest.batch import Batch
 from ingest.conservation import Rebuilt, differences, product, rebuild
 from ingest.errors import RowsRefused
-from ingest.judging import Judge
+from ingest.judging import Judge, held_ids, is_contiguous
 from ingest.ledger import Around, Ledger
 from ingest.store import Store
 from ingest.tape import missing
@@ -162,11 +162,22 @@ def test_what_somebody_else_filled_is_a_gap_no_more(ledger: Ledger) -> None:
     ledger.write(Batch(trades=rows, gaps=[gap(1, last_missing=20, state="unprovable")]))
     judge = Judge(ledger)
     for _ in range(2):
-        judge.record_filled(SYMBOL, range(5, 10))
+        judge.record_filled(SYMBOL, NOON, NOON + MINUTE, range(5, 10))
     found = ledger.gaps_among(SYMBOL, "trades", 0, 99)
     assert [(each.first_missing, each.last_missing, each.state) for each in found] == [
         (1, 4, "unprovable"), (10, 20, "unprovable"),
     ]  # fmt: skip
+
+
+def test_one_trade_twice_does_not_stand_for_another_that_is_missing(ledger: Ledger) -> None:
+    """Their number is as it should be, and the gap of the missing one stays."""
+    rows = [trade(n, ms=10 * n) for n in (5, 6, 8, 9)]
+    ledger.write(Batch(trades=[*rows, trade(8, ms=81)], gaps=[gap(7, last_missing=7)]))
+    minutes = ledger.minutes(SYMBOL, NOON, NOON + MINUTE)
+    assert is_contiguous(minutes)
+    Judge(ledger).record_filled(SYMBOL, NOON, NOON + MINUTE, held_ids(minutes))
+    (left,) = ledger.gaps_among(SYMBOL, "trades", 0, 99)
+    assert (left.first_missing, left.state) == (7, "open")
 
 
 def test_a_minute_whose_gap_is_open_is_incomplete(ledger: Ledger) -> None:

@@ -69,6 +69,14 @@ def test_the_last_page_does_not_end_the_row_of_another_find() -> None:
     assert not may_replace(row(70, 5, found_s=5), lacking)
 
 
+def test_what_a_backfill_finds_again_of_a_gap_follows_from_it() -> None:
+    """It lacks less than the row of before says: that row is cut short, and only that one."""
+    before, found = row(50, 0), row(12, 5, found_s=5, state="exchange-confirmed")
+    assert not may_replace(before, found), "by itself nobody knows what became of the rest"
+    assert may_replace(before, filled(before, found))
+    assert not may_replace(row(70, 6, found_s=6), filled(before, found))
+
+
 class History:
     """Trades that are stored or not, the rows of `gaps`, and who works on them with old knowledge.
 

@@ -18,7 +18,7 @@ from ingest.gap_rows import may_replace
 from ingest.repair import Refilled
 from ingest.schedule import Poll, plan
 from ingest.settings import IngestSettings
-from ingest.shedding import STREAM_OF, Shedding, last_known_ids, obeyed
+from ingest.shedding import STREAM_OF, UNPOLLED, Shedding, last_known_ids, obeyed
 from ingest.spare import Spare
 from ingest.tape import Tape, missing
 
@@ -160,6 +160,23 @@ def test_a_crash_while_shedding_loses_nothing_of_the_record() -> None:
     again.resume(Tape({"S": 10}), opened)
     assert [gap.state for gap in again.polled_again(DEPTH, at(600))] == ["unprovable"]
     assert again.cause("S") == "shed"
+
+
+def test_a_symbol_that_nobody_polls_any_more_ends_its_gaps() -> None:
+    """Whoever watches it again, and leaves it out, begins another gap."""
+    guard = shedding()
+    (books,), (trades,) = guard.leave_out(DEPTH, at(5)), guard.leave_out(TRADES, at(5))
+    ended = [guard.unpolled(each, at(65)) for each in (books, trades)]
+    assert [(g.first_missing, g.last_missing, g.state) for g in ended] == [
+        (ms(5), ms(65), "unprovable"),
+        (11, 11, "unprovable"),
+    ]
+    assert all(g.detail.endswith(UNPOLLED) for g in ended)
+    assert not guard.under_way(trades)
+    (again,) = guard.leave_out(TRADES, at(70))
+    assert may_replace(ended[1], again)
+    guard.forget(gap(7, 7))
+    assert guard.under_way(again), "of another gap nothing is forgotten"
 
 
 def test_trades_that_are_shed_for_days_go_on_where_their_gap_begins() -> None:

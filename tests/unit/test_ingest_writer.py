@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import Callable
+from typing import Any, cast
 
 import msgspec
 import pytest
 
 from contracts.market import Event, Rejected
-from ingest.batch import Batch, MoversPoll
-from ingest.writer import merged
+from contracts.shedding import ALL
+from ingest.batch import Batch, MoversPoll, Written
+from ingest.shedding import Shedding
+from ingest.spool import Spool
+from ingest.writer import Writer, merged
 from tests.market_rows import (
     NOON,
+    VENUE,
     certificate,
     coin_market,
     depth,
@@ -66,3 +72,44 @@ def test_rows_keep_their_order() -> None:
 def test_two_rankings_are_two_transactions() -> None:
     """Each ranks what its own poll has stored."""
     assert len(merged([Batch(movers=POLL), Batch(prices=[price()]), Batch(movers=POLL)])) == 2
+
+
+class AwayStore:
+    """PostgreSQL: away for its first call, for ever."""
+
+    def __init__(self) -> None:
+        self.written: list[Batch] = []
+        self.asked = asyncio.Event()
+        self.store = self
+
+    async def call(self, work: Callable[[], Written]) -> Written:
+        if not self.asked.is_set():
+            self.asked.set()
+            await asyncio.Event().wait()
+        return work()
+
+    def write(self, batch: Batch) -> Written:
+        self.written.append(batch)
+        return Written()
+
+
+def test_what_is_shed_is_on_record_though_its_write_was_cancelled() -> None:
+    """At the end what waits is written once more; its rows are dropped, so their gap must be in."""
+
+    async def main() -> list[Batch]:
+        store, spool, shedding = AwayStore(), Spool[Batch](1000), Shedding(VENUE)
+        writer = Writer(cast("Any", store), spool, shedding)
+        shedding.level = ALL
+        await spool.put(Batch(depth=[depth()], events=ROWS["events"]), 1)
+        await spool.close()
+        running = asyncio.create_task(writer.run())
+        await store.asked.wait()
+        running.cancel()
+        await asyncio.wait({running})
+        await writer.run()
+        return store.written
+
+    (batch,) = asyncio.run(main())
+    assert batch.depth == []
+    assert batch.events == ROWS["events"]
+    assert [(each.stream, each.state) for each in batch.gaps] == [("depth", "open")]

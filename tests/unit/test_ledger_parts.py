@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from contracts.market import Rejected, Trade
 from ingest.aggregates import Aggregate, pages, proof, ranges, suspects
 from ingest.auditing import hours, unrecorded_candles
+from ingest.backoff import Backoff
 from ingest.binance.aggregate_messages import aggregates
 from ingest.binance.rows import Parsed
 from ingest.candle_repair import Found, interval_of, settled
 from ingest.conservation import Rebuilt
 from ingest.correction import after, correct, shown
-from ingest.investigation import AGAIN, SELDOM, Backoff
+from ingest.investigation import AGAIN, SELDOM
 from ingest.judging import certificate, held_ids, is_contiguous, is_news, unrecorded, without
 from ingest.ledger import Minute
 from ingest.span import Span, in_ms
@@ -319,7 +320,7 @@ def test_a_certificate_has_room_for_what_the_table_has() -> None:
 
 def test_a_minute_is_asked_about_later_and_later() -> None:
     """Never less often than each hour; from the beginning once it was settled."""
-    one, first = minute(1, 1, 1), Backoff()
+    one, first = "a minute", Backoff(AGAIN, SELDOM)
     assert first.is_due(one, NOON)
     assert not first.is_due(one, NOON + AGAIN - MS)
     assert first.is_due(one, NOON + AGAIN)
