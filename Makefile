@@ -87,8 +87,9 @@ soak-exchange: setup  ## the exchange misbehaves for MINUTES=30, then all must b
 	@sh stack/prerequisites.sh
 	$(BIN)/python -m tests.faults.exchange_soak --minutes $(or $(MINUTES),30) --seed $(or $(SEED),1) --write
 
-KITS := sink latency capture ingest
-BENCHES := bench-stack $(KITS:%=bench-%) bench-size
+BENCHES := bench-stack bench-sink bench-latency bench-capture bench-ingest bench-size
+KIT := $(BIN)/python -m tests.benchmarks
+OFTEN := --rounds $(or $(ROUNDS),5)
 
 .PHONY: bench
 bench: setup  ## measure speed and size, write docs/benchmarks.md: hours (bench-sink etc.: a part); ROUNDS=5
@@ -98,11 +99,17 @@ bench: setup  ## measure speed and size, write docs/benchmarks.md: hours (bench-
 $(BENCHES): export TIDEMARK_STACK := local
 .PHONY: $(BENCHES)
 bench-stack: setup
-	$(BIN)/python -m tests.benchmarks --write
-$(KITS:%=bench-%): bench-%: setup
-	$(BIN)/python -m tests.benchmarks.$* --rounds $(or $(ROUNDS),5) --write
+	$(KIT) --write
+bench-sink: setup
+	$(KIT).sink $(OFTEN) --write
+bench-latency: setup
+	$(KIT).latency $(OFTEN) --write
+bench-capture: setup
+	$(KIT).capture $(OFTEN) --write
+bench-ingest: setup
+	$(KIT).ingest $(OFTEN) --write
 bench-size: setup
-	$(BIN)/python -m tests.benchmarks.size --write
+	$(KIT).size --write
 
 .PHONY: screenshots
 screenshots: setup  ## pictures of the running page into docs/ (needs `make up` and chromium)

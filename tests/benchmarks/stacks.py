@@ -10,6 +10,8 @@ from pathlib import Path
 from stack import launcher
 from tests.conftest import Stack, discard, fresh_environment, fresh_folder, kept_stack, settings_of
 
+TRIES = 3
+
 
 @contextmanager
 def stack_of(folder: Path | None, services: Sequence[str]) -> Iterator[Stack]:
@@ -28,9 +30,18 @@ def stack_of(folder: Path | None, services: Sequence[str]) -> Iterator[Stack]:
 
 
 def done(stack: Stack, *arguments: str) -> None:
-    """Run a command of `tidemark` that has to succeed."""
-    ended = stack.tidemark(*arguments)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
+    """Run a command of `tidemark` that has to succeed, and is harmless when it is run again.
+
+    Services that have just begun may be slow on a busy machine, so it has more than one try.
+    """
+    words = f"tidemark {' '.join(arguments)}"
+    for left in reversed(range(TRIES)):
+        say(words)
+        ended = stack.tidemark(*arguments)
+        if ended.returncode == 0:
+            return
+        assert left, f"{words}: {ended.stdout}{ended.stderr}"
+        say(f"{words}: again, for {(ended.stderr or ended.stdout).strip()[-300:]}")
 
 
 def say(line: str) -> None:

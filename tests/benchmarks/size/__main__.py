@@ -58,7 +58,7 @@ def take(stack: Stack, told: argparse.Namespace, results: dict[str, Any]) -> Non
     """Keep what each step finds, or why it found nothing; without a day there is nothing to do."""
     steps = list(measured(stack, told))
     for number, (name, step) in enumerate(steps, 1):
-        say(f"measuring, {number} of {len(steps)}, then the page: {name}")
+        say(f"measuring, {number} of {len(steps)} before the page: {name}")
         try:
             results[name] = step()
         except Exception as error:
