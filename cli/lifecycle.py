@@ -76,9 +76,10 @@ def down(*, delete_data: bool, yes: bool) -> None:
         click.confirm(f"Delete all data below {settings.state_dir}?", abort=True)
     began = time.monotonic()
     with _in_one_line(), launcher.locked(settings, click.echo):
+        way = docker.choose(settings).name  # first: an engine that does not answer stops nothing
         _stop_connector()
         launcher.stop(settings, click.echo)
-        if docker.choose(settings).name == "docker":
+        if way == "docker":
             volumes = ["--volumes"] if delete_data else []
             docker.compose(settings, *docker.profiles(), "down", *volumes)
         if delete_data:

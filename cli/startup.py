@@ -11,12 +11,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from functools import partial
 
 import httpx
 
 from cdc import keyspace, readings
 from cdc.connector import registration
-from cdc.errors import CdcError, PreflightRefused
+from cdc.errors import CdcError, PreflightRefused, Unreachable
 from cdc.settings import CdcSettings
 from cli import migrate, plan
 from cli.plan import Plan
@@ -187,24 +188,39 @@ class Stages:
         return f"{url} does not answer yet; `tidemark logs page` says why"
 
     def _first_row(self) -> str:
-        """A heartbeat that was committed after we began has gone all the way to Cassandra."""
+        """A heartbeat that was committed after we began has gone all the way to Cassandra.
+
+        A Cassandra that has just started may answer late: one look that fails is no failure.
+        """
         began = datetime.now(UTC)
         deadline = time.monotonic() + FIRST_ROW_S
         ends = Ends()
-        with keyspace.session(CdcSettings(), Role.READER) as session:
-            while True:
-                newest = readings.newest_beat(session, "ingest", began)
-                if newest is not None and newest > began:
-                    return "committed in PostgreSQL, read in Cassandra"
-                if name := ends.hopeless(launcher.states(self._settings)):
-                    log = self._settings.logs / f"{name}.log"
-                    raise StartupFailed(
-                        f"first row: {name} ends again and again; the cause stands in {log}, whose "
-                        f"last lines follow; then type `tidemark up` again\n{tail(log, 5)}"
-                    )
+        while True:
+            try:
+                with keyspace.session(CdcSettings(), Role.READER) as session:
+                    newest = partial(readings.newest_beat, session, "ingest", began)
+                    return self._arrival(newest, began, deadline, ends)
+            except Unreachable:
                 if time.monotonic() > deadline:
-                    raise StartupFailed(
-                        f"first row: nothing new reached Cassandra in {FIRST_ROW_S:.0f} s; "
-                        "`tidemark status` says where it stands, `tidemark logs` why"
-                    )
+                    raise
                 time.sleep(LOOK_S)
+
+    def _arrival(
+        self, newest: Callable[[], datetime | None], began: datetime, deadline: float, ends: Ends
+    ) -> str:
+        while True:
+            beat = newest()
+            if beat is not None and beat > began:
+                return "committed in PostgreSQL, read in Cassandra"
+            if name := ends.hopeless(launcher.states(self._settings)):
+                log = self._settings.logs / f"{name}.log"
+                raise StartupFailed(
+                    f"first row: {name} ends again and again; the cause stands in {log}, whose "
+                    f"last lines follow; then type `tidemark up` again\n{tail(log, 5)}"
+                )
+            if time.monotonic() > deadline:
+                raise StartupFailed(
+                    f"first row: nothing new reached Cassandra in {FIRST_ROW_S:.0f} s; "
+                    "`tidemark status` says where it stands, `tidemark logs` why"
+                )
+            time.sleep(LOOK_S)

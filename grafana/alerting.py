@@ -93,14 +93,15 @@ def _rule(
 ) -> dict[str, Any]:
     """A rule: the least value of each series is above a limit, for a minute.
 
-    An error of Cassandra is an alarm; Prometheus need not run.
+    An error of Cassandra is an alarm; Prometheus need not run. Where it runs and has no data, the
+    watch is gone: its last time goes with its process, and nothing is left to compare.
     """
     return {
         "uid": uid,
         "title": title,
         "condition": "C",
         "for": "1m",
-        "noDataState": "Alerting" if asked is HEARTBEAT_AGE_ALERT else "OK",
+        "noDataState": "Alerting" if asked in (HEARTBEAT_AGE_ALERT, WATCH_SILENT) else "OK",
         "execErrState": "Alerting" if isinstance(asked, Query) else "OK",
         "labels": {"severity": severity},
         "annotations": {"summary": says},

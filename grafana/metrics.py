@@ -47,6 +47,11 @@ WEIGHT = (
     Metric("tidemark_ingest_weight_limit", "the exchange's limit"),
 )
 OPEN_GAPS = (
+    # a stream without holes has no series: this line is 0 then, and away only where ingest is
+    Metric(
+        "sum(tidemark_ingest_open_gaps or 0 * tidemark_ingest_audited_seconds)",
+        "open, of all streams",
+    ),
     Metric("tidemark_ingest_open_gaps", "{{stream}}, open"),
     Metric("sum by (state) (tidemark_ingest_unsettled_minutes)", "minutes, {{state}}"),
 )

@@ -18,7 +18,7 @@ from stack.errors import DockerError
 from stack.settings import StackSettings
 from stack.topology import settings_environment
 
-_ANSWER_S = 10
+_ANSWER_S = 60  # of a busy machine; where no engine listens, docker says so at once
 PROFILES = ("core", "simulator", "monitoring")  # of the compose file
 
 

@@ -115,6 +115,12 @@ class Containers:
         """End a container without a warning, and start it."""
         _docker("restart", "--time=0", self._identity(service))
 
+    def stop(self, service: str) -> None:
+        _docker("stop", self._identity(service))
+
+    def start(self, service: str) -> None:
+        _docker("start", self._identity(service))
+
     def keep_logs(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for service in self.inspect():

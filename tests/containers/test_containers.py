@@ -26,7 +26,6 @@ SECRETS = {
     "postgres": set(PASSWORDS) - {"tidemark_sink"},
     "grafana": {"tidemark_reader"},
 }
-PROCESSES = {"ingest", "sink", "watch", "simulator"}
 VERIFY_S = 600
 
 
@@ -118,18 +117,6 @@ def test_passwords_are_read_by_those_who_need_them(
         listed = containers.inside(name, "ls", "/run/secrets").stdout.split()
         held = {path.removesuffix(".password") for path in listed}
         assert held == SECRETS.get(name, set()), name
-
-
-def test_prometheus_scrapes_each_process(pipeline: Pipeline) -> None:
-    """Through the namespace that it shares with them."""
-    url = f"http://127.0.0.1:{pipeline.env['PROMETHEUS_PORT']}/api/v1/query"
-
-    def up() -> bool | None:
-        answer = httpx.get(url, params={"query": "up"}, trust_env=False).json()
-        values = {row["metric"]["process"]: row["value"][1] for row in answer["data"]["result"]}
-        return True if values == dict.fromkeys(PROCESSES, "1") else None
-
-    until("four targets that are up", up, 120)
 
 
 def test_page_answers(pipeline: Pipeline) -> None:

@@ -42,6 +42,8 @@ def cql(pipeline: Pipeline) -> Iterator[Cql]:
         port=int(pipeline.env["TIDEMARK_CASSANDRA_PORT"]),
         auth_provider=PlainTextAuthProvider("tidemark_reader", password.strip()),
         protocol_version=5,
+        connect_timeout=30,  # a busy machine
+        control_connection_timeout=30,
         execution_profiles={EXEC_PROFILE_DEFAULT: ExecutionProfile(request_timeout=30)},
     )
     session = cluster.connect(pipeline.env.get("TIDEMARK_CASSANDRA_KEYSPACE", "tidemark"))

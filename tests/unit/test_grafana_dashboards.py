@@ -264,6 +264,13 @@ def test_a_rule_is_whole(rule: dict[str, Any]) -> None:
     assert rule["execErrState"] == ("Alerting" if cassandra else "OK")
 
 
+def test_rules_of_a_life_sign_fire_without_one() -> None:
+    """A process that is gone takes its metrics along: no data is what it looks like."""
+    states = {rule["uid"]: rule["noDataState"] for rule in rules()}
+    missed = {uid for uid, state in states.items() if state == "Alerting"}
+    assert missed == {"tidemark-stands-still", "tidemark-watch-silent"}
+
+
 def test_rules_ask_the_provisioned_sources() -> None:
     """A rule cannot take the reader's choice: it names a uid that is provisioned."""
     sources = YAML["provisioning/datasources/tidemark.yaml"]["datasources"]

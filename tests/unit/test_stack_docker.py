@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from cli.lifecycle import down
 from runtime.settings import PROJECT_ROOT
 from stack import docker
 from stack.errors import DockerError
@@ -52,3 +55,18 @@ def test_profiles_are_those_of_the_compose_file() -> None:
     services = yaml.safe_load((PROJECT_ROOT / "docker-compose.yml").read_text())["services"]
     named = {profile for each in services.values() for profile in each.get("profiles", ())}
     assert named == set(docker.PROFILES)
+
+
+def test_down_stops_nothing_where_the_engine_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Else the connector stands, all containers run on, and nothing is replicated."""
+    monkeypatch.setenv("TIDEMARK_STACK", "docker")
+    monkeypatch.setenv("TIDEMARK_STATE_DIR", str(tmp_path))
+    stopped = list[str]()
+    monkeypatch.setattr("cli.lifecycle._stop_connector", lambda: stopped.append("connector"))
+    engine(monkeypatch, "no Docker engine answers")
+    refused = CliRunner().invoke(down)
+    assert refused.exit_code == 1
+    assert "no Docker engine answers" in refused.output
+    assert stopped == []

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from itertools import count
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from click.testing import CliRunner
 
-from cdc.errors import PreflightRefused
+from cdc.errors import PreflightRefused, Unreachable
 from cli import plan
 from cli.lifecycle import up
 from cli.startup import HOPELESS_ENDS, Ends, Stages, StartupFailed
@@ -134,6 +139,35 @@ def test_page_that_ends_again_and_again_does_not_fail_up() -> None:
         assert ends.hopeless([ServiceState("page", "starting", pid=number + 1)]) is None
         assert ends.hopeless([ServiceState("page", "backoff")]) is None
     assert ends.hopeless([ServiceState("page", "fatal")]) is None
+
+
+def test_first_row_outlives_a_look_that_is_not_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cassandra answers late, or away for a moment; without an end `up` says so."""
+    stages, sessions = Stages(StackSettings(), say=lambda _line: None), count(1)
+
+    @contextmanager
+    def session(*_asked: object) -> Iterator[int]:
+        if (number := next(sessions)) == 1:
+            raise Unreachable("no session")
+        yield number
+
+    def newest_beat(number: int, _source: str, began: datetime) -> datetime:
+        if number == 2:
+            raise Unreachable("no answer")
+        return began + timedelta(seconds=1)
+
+    monkeypatch.setattr("cli.startup.LOOK_S", 0)
+    monkeypatch.setattr("cli.startup.keyspace.session", session)
+    monkeypatch.setattr("cli.startup.readings.newest_beat", newest_beat)
+    assert stages._first_row() == "committed in PostgreSQL, read in Cassandra"
+    monkeypatch.setattr("cli.startup.FIRST_ROW_S", -1)
+    monkeypatch.setattr("cli.startup.readings.newest_beat", lambda *_asked: _unanswered())
+    with pytest.raises(Unreachable):
+        stages._first_row()
+
+
+def _unanswered() -> NoReturn:
+    raise Unreachable("no answer")
 
 
 def test_ours_run_where_the_connector_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
