@@ -39,7 +39,7 @@ from watch.latency import quantile
 VIEWS = ("market", "symbol", "pipeline")
 REFRESHES_S = (2.0, 0.2)  # as it is set, and as fast as it can be
 FIRST_PAINT_S, REFRESH_MS, VISIBLE_S = 2.0, 300.0, {2.0: 2.0, 0.2: 1.0}
-START_S = 60.0
+START_S, VISIT_S = 60.0, 120.0  # patience with a page process, and with a view
 NOTES = f"""
 (() => {{
   const notes = window.notes = {{drawn: null, busy: [], ages: []}};
@@ -150,7 +150,7 @@ def _visit(opened: Browser, address: str) -> float:
     """Seconds until all of the view is drawn."""
     opened.open("about:blank")
     opened.open(address)
-    opened.wait_for("window.notes && window.notes.drawn !== null", START_S)
+    opened.wait_for("window.notes && window.notes.drawn !== null", VISIT_S)
     return float(opened.value("window.notes.drawn")) / 1000
 
 
