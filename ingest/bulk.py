@@ -1,12 +1,15 @@
 """Thousands of rows of a table at once, by COPY; they end as `upserts` would have it.
 
 Two ways lead there. COPY **straight** into the table writes each row once; it knows no ON CONFLICT,
-so one key that is there already undoes it. COPY into a temporary twin and an INSERT of it takes
-any rows, and costs the server twice as much: each row is written, read, looked up and written
-again. Almost all bulk rows are history that nobody has, and what is there is mostly all there, or
-reaches into one end. So a sample of the keys is looked up first. Where none of it is there, COPY
-goes straight, under a savepoint; whatever PostgreSQL refuses then (a key that the sample missed,
-one that somebody else commits meanwhile, a value, a partition) is left to the other way to say.
+so one key that is there already undoes it. COPY into a temporary twin and an upsert of it takes any
+rows, and costs the server twice as much: each row is written, read, looked up and written again.
+Almost all bulk rows are history that nobody has, and what is there is mostly all there, or reaches
+into one end. So a sample of the keys is looked up first. Where none of it is there, COPY goes
+straight, under a savepoint; whatever PostgreSQL refuses then (a key that the sample missed, one
+that somebody else commits meanwhile, a value, a partition) is left to the other way to say.
+
+From the twin rows go by MERGE where they may take the place of others, under a savepoint as well:
+it neither locks nor writes for rows that change nothing. INSERT … ON CONFLICT has the last word.
 
 What was copied in vain stays behind as dead rows until vacuum. A sample that misses means few keys
 or ones in a row; COPY ends at the first of them.
@@ -42,8 +45,11 @@ def load(cursor: Cursor, table: str, rows: Sequence[msgspec.Struct]) -> int:
             return done
     cursor.execute(upserts.make_stage(table))
     _copy(cursor, upserts.stage(table), table, ordered)
-    cursor.execute(upserts.from_stage(table))
-    return cursor.rowcount
+    if len(ordered) >= MANY and upserts.is_upserted(table):
+        done = keeping_on(cursor, lambda: _changed(cursor, upserts.merge_stage(table)))
+        if not isinstance(done, RowsRefused):
+            return done
+    return _changed(cursor, upserts.from_stage(table))
 
 
 def in_order(table: str, rows: Sequence[Row]) -> list[Row]:
@@ -67,6 +73,11 @@ def _any_there(cursor: Cursor, table: str, rows: Sequence[msgspec.Struct]) -> bo
 
 def _copy(cursor: Cursor, target: str, table: str, rows: Sequence[msgspec.Struct]) -> int:
     cursor.copy_expert(upserts.copy_into(target, table), _Parts(upserts.as_csv(table, rows)))
+    return cursor.rowcount
+
+
+def _changed(cursor: Cursor, statement: str) -> int:
+    cursor.execute(statement)
     return cursor.rowcount
 
 
