@@ -11,13 +11,25 @@ and not at all where nothing but `as_of` changes; a closed candle beats an open 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from functools import cache
 from operator import attrgetter
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, FromClause, Table, bindparam, column, func, select, tuple_
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    FromClause,
+    String,
+    Table,
+    bindparam,
+    column,
+    func,
+    select,
+    tuple_,
+)
 from sqlalchemy import table as table_of
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import Insert, insert
@@ -26,6 +38,7 @@ from ingest.tables import metadata
 
 LINES = 500  # of a part of a COPY
 OURS = "ingested_at"  # the database's own clock
+_NEEDS_QUOTES = re.compile(r'[\x00-\x1f",\[\]\\]|^null$')
 _encoder = msgspec.json.Encoder()
 
 
@@ -140,25 +153,25 @@ def as_csv(table_name: str, rows: Sequence[msgspec.Struct]) -> Iterator[bytes]:
     long as no text holds a control character (`ingest.admission`), and C code writes it. Where no
     value needs its quotes they stay away: a sixth of what the server would have to read.
     """
-    names = columns(metadata.tables[table_name])
-    values_of = attrgetter(*names)
+    table = metadata.tables[table_name]
+    values_of = attrgetter(*columns(table))
+    plain = _needs_no_quotes(table, rows)
     for start in range(0, len(rows), LINES):
-        part = [values_of(row) for row in rows[start : start + LINES]]
-        lines = _encoder.encode_lines(part)
-        if _needs_no_quotes(lines, len(part), len(names)):
+        lines = _encoder.encode_lines([values_of(row) for row in rows[start : start + LINES]])
+        if plain:
             yield lines.translate(None, b'["]')
         else:
             yield lines[1:-2].replace(b"]\n[", b"\n") + b"\n"
 
 
-def _needs_no_quotes(lines: bytes, rows: int, values: int) -> bool:
+def _needs_no_quotes(table: Table, rows: Sequence[msgspec.Struct]) -> bool:
     """Whether quotes, brackets and commas are JSON's own, and no text says null."""
-    return (
-        b"\\" not in lines
-        and b'"null"' not in lines
-        and lines.count(b",") == rows * (values - 1)
-        and lines.count(b"[") == lines.count(b"]") == rows
-    )
+    kinds = {name: table.c[name].type for name in columns(table)}
+    if any(isinstance(kind, JSON) for kind in kinds.values()):
+        return False
+    texts = [name for name, kind in kinds.items() if isinstance(kind, String)]
+    different = {text for name in texts for text in set(map(attrgetter(name), rows))}
+    return not any(map(_NEEDS_QUOTES.search, different))
 
 
 def columns(table: Table) -> list[str]:
