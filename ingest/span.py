@@ -88,8 +88,13 @@ class Grid:
         """The open time that follows `time`."""
         return following(self._interval, time)
 
-    def times(self, span: Span) -> Iterator[int]:
+    def times(self, span: Span) -> Iterable[int]:
         """The open times in a span that starts at one."""
+        if self._interval == MONTH:
+            return self._months(span)
+        return range(span.start, span.end, INTERVALS[self._interval])
+
+    def _months(self, span: Span) -> Iterator[int]:
         time = span.start
         while time < span.end:
             yield time
@@ -117,6 +122,8 @@ class Grid:
     def missing(self, span: Span, found: Iterable[int]) -> list[Span]:
         """The runs of open times in `span` that are not in `found`."""
         known = set(found)
+        if known.issuperset(self.times(span)):
+            return []
         runs: list[Span] = []
         for time in self.times(span):
             if time in known:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
 import msgspec
 
 from contracts.market import Rejected
-from ingest import admission, movers, outbox, queries, upserts
+from ingest import admission, bulk, movers, outbox, queries, upserts
 from ingest.batch import BackfillProgress, MoversPoll, Written
 from ingest.errors import RowsRefused
 from ingest.outbox import Stored
@@ -61,27 +60,10 @@ def write(
 
 def copy(cursor: Cursor, prepared: Prepared, *, progress: BackfillProgress | None) -> Written:
     """As `write`, by COPY: for thousands of rows."""
-    counts: dict[str, int] = {}
-    for table, rows in prepared.rows.items():
-        cursor.execute(upserts.make_stage(table))
-        cursor.copy_expert(upserts.copy_to_stage(table), _Parts(upserts.as_csv(table, rows)))
-        cursor.execute(upserts.from_stage(table))
-        counts[table] = cursor.rowcount
+    counts = {table: bulk.load(cursor, table, rows) for table, rows in prepared.rows.items()}
     _set_aside(cursor, prepared.rejected)
     _save(cursor, progress)
     return Written(counts, len(prepared.rejected))
-
-
-class _Parts(io.RawIOBase):
-    """What COPY reads from: each read takes the next part, whatever its size."""
-
-    def __init__(self, parts: Iterator[bytes]) -> None:
-        super().__init__()
-        self._parts = parts
-
-    def read(self, _size: int = -1, /) -> bytes:
-        """The next part; empty at the end."""
-        return next(self._parts, b"")
 
 
 def _insert(cursor: Cursor, table: str, rows: Sequence[msgspec.Struct]) -> int:

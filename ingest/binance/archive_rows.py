@@ -10,21 +10,31 @@ LayoutUnknownError where nobody can say which column is which.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from operator import itemgetter
 from typing import TypeVar
 
 from contracts.market import Kline, Rejected, Trade
 from ingest.binance.messages import candle, fill
-from ingest.binance.rows import BadValueError, Parsed, microseconds, reject
+from ingest.binance.pages import Columns, candles
+from ingest.binance.rows import BadValueError, Parsed, in_range, microseconds, reject
 
 Row = TypeVar("Row")
+Pick = Callable[[list[str]], tuple[str, ...]]
+"""Of a line's fields, those of our columns."""
+One = Callable[[tuple[str, ...]], Row]
+Many = Callable[[Sequence[tuple[str, ...]]], list[Row]]
+Reading = tuple[One[Row], Many[Row] | None]
+"""How a row is made, and how many are at once, of which each is well; any error: one is not."""
 
 ROWS_AT_ONCE = 10_000
 _SHOWN = 120  # characters of a header in an error
 _WHOLE = frozenset("0123456789")
+_ALL_WHOLE = re.compile("[0-9]{1,19}+(?:,[0-9]{1,19}+)*+")
 
 # column → the names that headers give it, in small letters and digits
 _KLINE_COLUMNS = {
@@ -66,7 +76,13 @@ def klines(
         said = (bounds, (o, h, low, c, v, qv, tb, tq), _whole(count, "count"))
         return candle(venue, symbol, interval, said, as_of)
 
-    return _blocks(lines, _KLINE_COLUMNS, read, (venue, "archive klines"))
+    def read_all(rows: Sequence[tuple[str, ...]]) -> list[Kline]:
+        opened, o, h, low, c, v, closed, qv, count, tb, tq = zip(*rows, strict=True)
+        bounds = (_all_ms(opened), _all_ms(closed))
+        columns = Columns(*bounds, (o, h, low, c, v, qv, tb, tq), _all_whole(count))
+        return candles(venue, symbol, interval, columns, as_of)
+
+    return _blocks(lines, _KLINE_COLUMNS, (read, read_all), (venue, "archive klines"))
 
 
 def trades(lines: Iterable[bytes], venue: str, symbol: str) -> Iterator[Parsed[Trade]]:
@@ -78,13 +94,13 @@ def trades(lines: Iterable[bytes], venue: str, symbol: str) -> Iterator[Parsed[T
         flags = (_flag(maker, "isBuyerMaker"), _flag(best, "isBestMatch"))
         return fill(venue, symbol, identity, (price, quantity, quote), flags)
 
-    return _blocks(lines, _TRADE_COLUMNS, read, (venue, "archive trades"))
+    return _blocks(lines, _TRADE_COLUMNS, (read, None), (venue, "archive trades"))
 
 
 def _blocks(
     lines: Iterable[bytes],
     columns: dict[str, tuple[str, ...]],
-    read: Callable[[tuple[str, ...]], Row],
+    read: Reading[Row],
     origin: tuple[str, str],
 ) -> Iterator[Parsed[Row]]:
     lines = iter(lines)
@@ -100,15 +116,19 @@ def _blocks(
 
 def _parsed(
     lines: list[bytes],
-    pick: Callable[[list[str]], tuple[str, ...]],
-    read: Callable[[tuple[str, ...]], Row],
+    pick: Pick,
+    read: Reading[Row],
     origin: tuple[str, str],
 ) -> Parsed[Row]:
+    one, many = read
+    if many is not None:
+        with contextlib.suppress(IndexError, ValueError, ArithmeticError):  # one by one then
+            return Parsed(many([pick(_fields(line)) for line in lines]), [])
     rows: list[Row] = []
     rejected: list[Rejected] = []
     for line in lines:
         try:
-            rows.append(read(pick(line.decode("ascii").rstrip("\r\n").split(","))))
+            rows.append(one(pick(_fields(line))))
         except IndexError:
             rejected.append(reject(*origin, "a line with fewer columns than the first", line))
         except (BadValueError, UnicodeDecodeError) as error:
@@ -116,9 +136,11 @@ def _parsed(
     return Parsed(rows, rejected)
 
 
-def _layout(
-    first: bytes, columns: dict[str, tuple[str, ...]]
-) -> tuple[bool, Callable[[list[str]], tuple[str, ...]]]:
+def _fields(line: bytes) -> list[str]:
+    return line.decode("ascii").rstrip("\r\n").split(",")
+
+
+def _layout(first: bytes, columns: dict[str, tuple[str, ...]]) -> tuple[bool, Pick]:
     """Whether the first line is a header, and how the columns are picked from the fields."""
     names = first.decode("utf-8", "replace").strip().lstrip("\ufeff").split(",")
     if _is_whole(names[0]):
@@ -147,6 +169,19 @@ def _whole(text: str, name: str) -> int:
 
 def _ms(text: str, name: str) -> int:
     return microseconds(_whole(text, name), name) // 1000
+
+
+def _all_whole(texts: Sequence[str]) -> list[int]:
+    """As `_whole`, of many."""
+    if _ALL_WHOLE.fullmatch(",".join(texts)):
+        return list(map(int, texts))
+    raise BadValueError("a number")
+
+
+def _all_ms(texts: Sequence[str]) -> list[int]:
+    """As `_ms`, of many of one unit."""
+    times = _all_whole(texts)
+    return times if in_range(times) else [time // 1000 for time in times]
 
 
 def _flag(text: str, name: str) -> bool:

@@ -13,6 +13,7 @@ from typing import Annotated
 import msgspec
 
 from contracts.market import Depth, Kline, Price, Trade
+from ingest.binance.pages import Columns, candles
 from ingest.binance.rows import (
     UNREADABLE,
     BadValueError,
@@ -169,10 +170,10 @@ def fill(
     )
 
 
-_kline = msgspec.json.Decoder(
-    # open time, open, high, low, close, volume, close time, quote volume, count, taker ×2, unused
-    tuple[int, str, str, str, str, str, int, str, Count, str, str, str]
-)
+# open time, open, high, low, close, volume, close time, quote volume, count, taker ×2, unused
+_Kline = tuple[int, str, str, str, str, str, int, str, Count, str, str, str]
+_kline = msgspec.json.Decoder(_Kline)
+_page = msgspec.json.Decoder(list[_Kline])
 _KLINE_NAMES = ("open", "high", "low", "close", "volume", "quoteVolume", "takerBase", "takerQuote")
 
 
@@ -184,7 +185,14 @@ def klines(body: bytes, venue: str, symbol: str, interval: str, as_of: datetime)
         bounds, texts = (opened, closed), (o, h, low, c, v, qv, tb, tq)
         return candle(venue, symbol, interval, (bounds, texts, count), as_of)
 
-    return read_rows(body, source=venue, endpoint="klines", read=read)
+    try:
+        opened, o, h, low, c, v, closed, qv, count, tb, tq, _ = zip(
+            *_page.decode(body), strict=True
+        )
+        columns = Columns(opened, closed, (o, h, low, c, v, qv, tb, tq), count)
+        return Parsed(candles(venue, symbol, interval, columns, as_of), [])
+    except (*UNREADABLE, ValueError, ArithmeticError):  # one by one: which, and why; an empty page
+        return read_rows(body, source=venue, endpoint="klines", read=read)
 
 
 Candle = tuple[tuple[int, int], tuple[str, str, str, str, str, str, str, str], int]

@@ -11,7 +11,7 @@ Rules for every number and time on the wire:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Generic, TypeVar
@@ -104,6 +104,11 @@ def signed_amounts(texts: Sequence[str], names: Sequence[str]) -> list[Decimal]:
     return _amounts(_SIGNED, texts, names)
 
 
+def plain_amounts(texts: Iterable[str]) -> bool:
+    """Whether each text is a non-negative amount; one that holds a comma may pass for two."""
+    return _UNSIGNED.fullmatch(",".join(texts)) is not None
+
+
 def _amounts(rule: re.Pattern[str], texts: Sequence[str], names: Sequence[str]) -> list[Decimal]:
     if rule.fullmatch(",".join(texts)):
         try:
@@ -126,6 +131,11 @@ def moment(ms: int, name: str) -> datetime:
         hint = " (microseconds?)" if _EARLIEST_MS <= ms // 1000 < _LATEST_MS else ""
         raise BadValueError(f"{name} is {ms}: not milliseconds between 2009 and 2100{hint}")
     return datetime.fromtimestamp(ms / 1000, UTC)
+
+
+def in_range(times: Sequence[int]) -> bool:
+    """Whether `moment` takes each of some times."""
+    return min(times) >= _EARLIEST_MS and max(times) < _LATEST_MS
 
 
 def microseconds(time: int, name: str) -> int:

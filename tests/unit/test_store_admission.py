@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.market import Event
+from contracts.market import Event, Price
 from ingest.admission import fits, refusal, sift
 from tests.market_rows import NOON, coin_market, depth, gap, kline, price, ticker, trade
 
@@ -89,6 +89,44 @@ def test_bad_rows_leave_the_good_ones_in_order() -> None:
     assert [str(row.price) for row in admitted] == ["1", "2"]
     assert [(each.source, each.endpoint) for each in rejected] == [("simulator", "prices")]
     assert msgspec.json.decode(rejected[0].raw)["price"] == "NaN"
+
+
+ODD = [
+    price("NaN"),
+    price("sNaN"),
+    price("Infinity"),
+    price("1E-19"),
+    price("1E+20"),
+    price(f"-{NINES}"),
+    price("1", symbol="A\nB"),
+    price("1", symbol="\ud800"),
+    price("1", observed_at=NOON + timedelta(days=2)),
+    price("1", observed_at=datetime(2008, 12, 31, tzinfo=UTC)),
+]
+
+
+@given(st.lists(st.sampled_from([price("1"), price("2"), *ODD]), max_size=6))
+def test_many_rows_are_judged_as_each_of_them(rows: list[Price]) -> None:
+    """A column at a time or one by one, the same stay."""
+    admitted, rejected = sift(rows, NOON, "prices")
+    assert admitted == [row for row in rows if refusal(row, NOON) is None]
+    reasons = [refusal(row, NOON) for row in rows]
+    assert [each.reason for each in rejected] == [reason for reason in reasons if reason]
+
+
+@pytest.mark.parametrize("bad", [2**63, -(2**63) - 1])
+def test_count_beyond_a_bigint_is_found_among_many(bad: int) -> None:
+    """And the extremes of a bigint are not."""
+    rows = [trade(2**63 - 1), trade(bad), trade(-(2**63))]
+    admitted, rejected = sift(rows, NOON, "trades")
+    assert admitted == [rows[0], rows[2]]
+    assert "is no bigint" in rejected[0].reason
+
+
+def test_what_a_source_does_not_know_is_admitted_among_many() -> None:
+    """Columns that hold None and numbers are looked at row by row."""
+    rows = [coin_market(), coin_market(max_supply=None, market_cap_rank=None)]
+    assert sift(rows, NOON, "coin_markets") == (rows, [])
 
 
 def test_row_that_json_cannot_say_is_still_kept() -> None:

@@ -94,7 +94,7 @@ LOADERS = (
 )
 
 UPSERTERS = (
-    Upserter(name=COPY, title="`Store.copy`, of backfills: COPY, then INSERT … SELECT"),
+    Upserter(name=COPY, title="`Store.copy`, of backfills: COPY; where rows are there, of a twin"),
     Upserter(name="tidemark-json", title="`Store.write`, of polls and streams: one JSON parameter"),
     Upserter(name="execute_values", title="psycopg2 `execute_values`, pages of 1,000"),
     Upserter(name="insertmanyvalues", title="SQLAlchemy `insertmanyvalues`, pages of 1,000"),
