@@ -34,8 +34,7 @@ from cdc.generation import at, of_slots
 from cdc.routes import SOURCES
 from cdc.settings import CdcSettings
 from cdc.source import SourceDatabase
-from cdc.state import Generation
-from cdc.sweep import Swept, sweep
+from cdc.sweep import Swept, keep_history, sweep
 from cdc.topics import Topics
 from contracts.naming import MAX_GENERATION, Role, slot_name, topic_of
 from runtime import failpoints
@@ -126,7 +125,7 @@ def _lives(source: SourceDatabase, session: Any) -> list[int]:
     return sorted({0, *state.recall(session), *of_slots(source.slots())})
 
 
-def _unfinished(known: Generation) -> bool:
+def _unfinished(known: state.Generation) -> bool:
     return known.by_resync and not known.swept
 
 
@@ -194,7 +193,8 @@ class _Run:
 
     def _begin(self) -> None:
         """Stop what came before, then let the new connector run: its snapshot is of later."""
-        state.begin_resync(self._parts.session, self._generation)  # first: killed, it shows
+        keep_history(self._parts.session, self._parts.source)  # takes a while: nothing stands still
+        state.begin_resync(self._parts.session, self._generation)  # now: killed, it shows
         for older in self._older:
             with ConnectClient(older) as connect:
                 if connect.status() is not None:
@@ -281,7 +281,7 @@ class _Run:
         )
 
 
-def _snapshot_lsn(known: Generation) -> int:
+def _snapshot_lsn(known: state.Generation) -> int:
     """S of a complete and applied snapshot; 0 of one without a row."""
     return max(known.snapshot_lsn or 0, known.snapshot_seen_lsn or 0)
 

@@ -217,6 +217,10 @@ class SourceDatabase:
         )
         return frozenset(day for (day,) in rows)
 
+    def record_dropped_days(self, table: str, days: Iterable[date]) -> None:
+        """Record as dropped those past days that a partitioned table does not hold."""
+        self.query("SELECT record_dropped_days(%s, %s::date[])", (table, sorted(days)))
+
     def days(self, table: str) -> list[date]:
         """Days that a partitioned table holds, made again or not, oldest first."""
         rows = self.query(

@@ -10,6 +10,7 @@ own DELETE right below the snapshot:
 which no row of the snapshot or of the stream can lose against, however wrong the choice of rows
 were. Rows are told by WRITETIME, so PostgreSQL is not read again, and only what is extra becomes
 a tombstone. Days that PostgreSQL does not hold, or has dropped once, are history: never touched.
+A new cluster has dropped none, so those that only Cassandra has are recorded there as dropped.
 Where many rows feed one (Order.DOMAIN), `generation << 56` is below all of the generation, and a
 row whose time is of a live day is extra if that generation brought none of its key.
 """
@@ -22,7 +23,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from itertools import islice
 from typing import IO, Any
@@ -36,7 +37,7 @@ from cdc.errors import SweepRefused, Unreachable
 from cdc.failures import DRIVER_FAILURES
 from cdc.mapping import Order, Route, Via
 from cdc.position import LSN_STEP, Phase, event_timestamp, write_timestamp
-from cdc.routes import ROUTES
+from cdc.routes import ROUTES, SOURCES, routes_of
 from cdc.source import EPOCH, SourceDatabase
 from cdc.times import MS_PER_DAY
 
@@ -76,6 +77,19 @@ def threshold(order: Order, generation: int, snapshot_lsn: int | None) -> int:
     return write_timestamp(generation, Phase.SNAPSHOT, snapshot_lsn or LSN_STEP, 0) - 1
 
 
+def keep_history(session: Any, source: SourceDatabase) -> None:
+    """Record as dropped the days that only Cassandra has: made again, they stay history.
+
+    Before a snapshot begins, so that a day that is made from then on is not swept either.
+    Unreachable.
+    """
+    today = (datetime.now(UTC) - EPOCH).days
+    for table in (each.table for each in SOURCES if each.time):
+        sweeps = (_TableSweep(session, route, 0, frozenset()) for route in routes_of(table))
+        past = {day for each in sweeps for day in each.days() if 0 <= day < today}
+        source.record_dropped_days(table, (EPOCH.date() + timedelta(day) for day in past))
+
+
 def sweep(
     session: Any,
     source: SourceDatabase,
@@ -90,6 +104,7 @@ def sweep(
     SweepRefused before anything is removed of a table of which most rows are extra, unless
     `anyway`; Unreachable.
     """
+    keep_history(session, source)  # no resync began it, or the old generation still brought some
     done = []
     for route in ROUTES:
         live = None
@@ -128,6 +143,14 @@ class _TableSweep:
             self._remove(keys, done, on_progress)
         on_progress(done)
         return done
+
+    def days(self) -> set[int]:
+        """Days since the epoch of its partitions; none where they have no bucket."""
+        if self._bucket is None:
+            return set()
+        with _speaking():
+            found = self._session.execute(self._all_partitions, execution_profile=self._profile)
+            return {partition[self._bucket] // MS_PER_DAY for partition in found}
 
     def _rows(self) -> Iterator[tuple[Row, int | None]]:
         """(key, write timestamp) of each row of live days."""

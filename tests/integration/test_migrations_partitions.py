@@ -27,12 +27,27 @@ def watch(database: PostgresEndpoint) -> Iterator[Connection]:
         yield connection
 
 
+@pytest.fixture
+def repair(database: PostgresEndpoint) -> Iterator[Connection]:
+    with closing(connect(database, Role.REPAIR)) as connection:
+        yield connection
+
+
 def ensure(connection: Connection, table: str, day: date) -> bool:
     return bool(value(connection, "SELECT ensure_partition(%s, %s)", table, day))
 
 
 def drop(connection: Connection, table: str, day: date) -> bool:
     return bool(value(connection, "SELECT drop_partition(%s, %s)", table, day))
+
+
+def record(connection: Connection, table: str | None, *days: date) -> int:
+    return int(value(connection, "SELECT record_dropped_days(%s, %s::date[])", table, list(days)))
+
+
+def recorded(connection: Connection, table: str) -> dict[date, datetime]:
+    told = "SELECT day, dropped_at FROM dropped_days WHERE table_name = %s"
+    return dict(fetch(connection, told, table))
 
 
 def today() -> date:
@@ -124,13 +139,51 @@ def test_dropped_day_takes_its_rows_and_is_recorded(owner: Connection, watch: Co
     )
     assert drop(watch, "heartbeat", day)
     assert value(owner, "SELECT count(*) FROM heartbeat WHERE source = 'late'") == 0
-    recorded = "SELECT count(*) FROM dropped_days WHERE table_name = 'heartbeat' AND day = %s"
-    assert value(owner, recorded, day) == 1
+    assert set(recorded(owner, "heartbeat")) == {day}
     assert ensure(watch, "heartbeat", day)
-    assert value(owner, recorded, day) == 1
+    assert set(recorded(owner, "heartbeat")) == {day}
     assert drop(watch, "heartbeat", day)
-    assert value(owner, recorded, day) == 1
+    assert set(recorded(owner, "heartbeat")) == {day}
     assert not drop(watch, "heartbeat", day)
+
+
+def test_past_days_that_are_not_held_are_recorded(
+    owner: Connection, watch: Connection, repair: Connection
+) -> None:
+    """Once, and none that is held, to come, or older than any that can be made."""
+    absent, held = PAST + timedelta(days=7), PAST + timedelta(days=8)
+    ensure(watch, "trades", held)
+    ahead = (today(), today() + timedelta(days=20), date.max)
+    assert record(repair, "trades", absent, absent, held, *ahead, date.min, date(2008, 12, 31)) == 1
+    first = recorded(owner, "trades")
+    assert set(first) == {absent}
+    assert ensure(watch, "trades", absent)
+    assert record(repair, "trades", absent, held) == record(repair, "trades") == 0
+    assert recorded(owner, "trades") == first
+
+
+@pytest.mark.parametrize("end", ["COMMIT", "ROLLBACK"])
+def test_a_day_that_is_just_being_made_is_waited_for(
+    database: PostgresEndpoint, owner: Connection, repair: Connection, end: str
+) -> None:
+    """A late row's transaction makes it, or does not after all: it is held, or recorded."""
+    day = PAST + timedelta(days=9)
+    found: list[int] = []
+    with closing(connect(database, Role.INGEST)) as ingest:
+        ingest.cursor().execute("BEGIN")
+        assert ensure(ingest, "depth", day)
+        recording = threading.Thread(target=lambda: found.append(record(repair, "depth", day)))
+        recording.start()
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid = %s"
+        deadline = time.monotonic() + 20
+        while not value(owner, waiting, repair.info.backend_pid) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert not found
+        ingest.cursor().execute(end)
+        recording.join(20)
+    assert found == [int(end == "ROLLBACK")]
+    assert (day in recorded(owner, "depth")) == (end == "ROLLBACK")
+    owner.cursor().execute("DROP TABLE IF EXISTS depth_p20250310")
 
 
 def test_drop_behind_a_long_reader_gives_up(database: PostgresEndpoint, watch: Connection) -> None:
@@ -158,11 +211,15 @@ def test_day_that_is_not_over_cannot_be_dropped(watch: Connection, ahead: int) -
     "table",
     ["klines", "pg_class", "prices; DROP TABLE klines", 'prices" --', "", "PRICES", None],
 )
-def test_only_listed_tables_are_touched(watch: Connection, table: str | None) -> None:
+def test_only_listed_tables_are_touched(
+    watch: Connection, repair: Connection, table: str | None
+) -> None:
     """What runs with the owner's rights takes no name that it does not know."""
     for function in ("ensure_partition", "drop_partition"):
         with pytest.raises(psycopg2.errors.InvalidParameterValue, match="is not partitioned"):
             value(watch, f"SELECT {function}(%s, %s)", table, PAST)
+    with pytest.raises(psycopg2.errors.InvalidParameterValue, match="is not partitioned"):
+        record(repair, table, PAST)
 
 
 @pytest.mark.parametrize("day", ["1969-12-31", "2008-12-31", "9999-01-01", "infinity", None])

@@ -124,18 +124,19 @@ def test_partitions_are_reached_through_their_table_only(
         (Role.INGEST, {"ensure_partition", "correct_trades"}),
         (Role.WATCH, {"ensure_partition", "ensure_partitions", "drop_partition"}),
         (Role.CDC, set()),
-        (Role.REPAIR, set()),
+        (Role.REPAIR, {"record_dropped_days"}),
         (Role.READER, set()),
     ],
 )
 def test_functions_are_for_those_who_need_them(
     database: PostgresEndpoint, role: str, allowed: set[str]
 ) -> None:
-    """Ingest makes partitions and puts trades right, only the watch drops days."""
+    """Ingest makes days and puts trades right, the watch drops days, a sweep says what is gone."""
     calls = {
         "ensure_partition": "SELECT ensure_partition('prices', current_date)",
         "ensure_partitions": "SELECT ensure_partitions(0)",
         "drop_partition": "SELECT drop_partition('prices', '2015-01-01')",
+        "record_dropped_days": "SELECT record_dropped_days('prices', '{2015-01-01}')",
         "correct_trades": "SELECT correct_trades('v', 's', '2015-01-01', '[]', '[]')",
         "partition_name": "SELECT partition_name('prices', current_date)",
     }
