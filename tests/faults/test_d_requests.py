@@ -135,7 +135,8 @@ def test_d03_values_that_are_none(rig: Rig, trial: Trial, way: str) -> None:
         rules += [spoilt(path, field, value, bare=True) for value in ("NaN", "Infinity")]
         if way == "polled":  # of a frame nothing is cut off: its length stands before it
             cut = {"do": "cut", "share": 0.5, "close": False}
-            rules.append({"id": "cut", "path": path, "count": 1, "action": cut})
+            for name, how in (("cut", cut), ("cut gzip", cut | {"gzip": True})):
+                rules.append({"id": name, "path": path, "count": 1, "action": how})
         pairs.exchange.script(*rules)
         rig.until(
             "every fault has acted",
