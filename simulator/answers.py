@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -55,6 +56,9 @@ async def send(http: web.Request, answer: Answer, headers: Mapping[str, str]) ->
             body=body,
             headers={**headers, "Content-Type": f"{answer.media_type};charset=UTF-8"},
         )
+    if answer.cut.gzip:
+        body = gzip.compress(body)
+        headers["Content-Encoding"] = "gzip"
     part = body[: int(len(body) * answer.cut.share)]
     response = web.StreamResponse(status=answer.status, headers=headers)
     response.content_type = answer.media_type

@@ -6,7 +6,7 @@ GET    /_simulator/sent?path=…                the latest answers of a path, as
 GET    /_simulator/faults                     POST a script adds its rules, DELETE takes all away
 POST   /_simulator/clock   {"offset_ms": …, "skew_ms": …}
 POST   /_simulator/limits  {"weight_limit": …}    forgets weights and bans too
-POST   /_simulator/listings  {"symbol": …, "status": …, "base": …}    see simulator.listings
+POST   /_simulator/listings  {"symbol": …, "status": …, "base": …, "was": …}  (simulator.listings)
 """
 
 from __future__ import annotations
@@ -154,7 +154,8 @@ class Control:
             listings.apply(server.exchange.market, change, server.clock.now_us())
         except ScriptError as error:
             raise web.HTTPBadRequest(text=f"{error}\n") from error
-        server.sockets.renew(change.symbol)
+        for symbol in filter(None, (change.symbol, change.was)):
+            server.sockets.renew(symbol)
         return web.json_response({})
 
 

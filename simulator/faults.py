@@ -55,10 +55,14 @@ class Drop(Action, frozen=True, tag="drop"):
 
 
 class Cut(Action, frozen=True, tag="cut"):
-    """Send a share of the body: then close the connection, or claim that this was all."""
+    """Send a share of the body: then close the connection, or claim that this was all.
+
+    `gzip`: of the compressed body, whose Content-Encoding says so.
+    """
 
     share: float = 0.5
     close: bool = True
+    gzip: bool = False
 
 
 class Replace(Action, frozen=True, tag="replace"):

@@ -12,6 +12,7 @@ import contextlib
 import json
 import time
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aiohttp import WSMsgType, web
@@ -36,7 +37,7 @@ from simulator.faults import (
 )
 from simulator.journal import request_of
 from simulator.rest import Moment
-from simulator.subscriptions import Subscriptions
+from simulator.subscriptions import Subscriptions, requested
 
 if TYPE_CHECKING:
     from simulator.server import Server
@@ -120,6 +121,8 @@ class Connection:
         for name, symbol, events in self._subscriptions.news(self._moment()):
             metrics.EVENTS.inc(len(events))
             for event in await self._through_faults(name, symbol, events):
+                if not symbol:  # of the whole market: few, and each tells of all
+                    self._server.journal.keep(f"stream:{name}", "", event)
                 await self._socket.send_str(self._subscriptions.wrapped(name, event))
 
     async def _through_faults(self, name: str, symbol: str, events: list[str]) -> list[str]:
@@ -191,7 +194,14 @@ class Connection:
             elif message.type is WSMsgType.PONG:
                 self._ponged_s = now_s
             elif message.type is WSMsgType.TEXT:
+                self._note(message.data)
                 await self._socket.send_str(self._subscriptions.reply(message.data, self._moment()))
+
+    def _note(self, text: str) -> None:
+        """What it asks for stands in the log: the method as path, the streams as query."""
+        method, names = requested(text)
+        request = request_of(self._http, (), 200, self._server.now_s())
+        self._server.journal.note(replace(request, path=method, query="/".join(names)))
 
 
 def _hidden(event: str, hide: Hide) -> bool:

@@ -98,6 +98,15 @@ class Subscriptions:
         return None
 
 
+def requested(text: str) -> tuple[str, list[str]]:
+    """Method and stream names of a message; ("", []) where it is none."""
+    try:
+        request = _parsed(text)
+        return request["method"], _names(request)
+    except RequestError:
+        return "", []
+
+
 def _parsed(text: str) -> dict[str, Any]:
     try:
         request = json.loads(text)

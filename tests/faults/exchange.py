@@ -6,6 +6,7 @@ told is read after its faults were taken away.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -92,6 +93,14 @@ class Exchange:
         found = self._control("log", since_ms=since_ms, path=path)
         return [request for request in found if request["address"] == INGEST]
 
+    def prices_told(self) -> dict[int, dict[str, Decimal]]:
+        """What its stream of all prices told lately: by the event's time in ms, then by symbol."""
+        told: dict[int, dict[str, Decimal]] = {}
+        for frame in self._control("sent", path="stream:!miniTicker@arr"):
+            for row in json.loads(frame["body"]):
+                told.setdefault(row["E"], {})[row["s"]] = Decimal(row["c"])
+        return told
+
     def now_ms(self) -> int:
         """The exchange's clock."""
         return int(self._control("health")["now_ms"])
@@ -105,9 +114,11 @@ class Exchange:
     def weight_limit(self, limit: int) -> None:
         self._http.post("/_simulator/limits", json={"weight_limit": limit}).raise_for_status()
 
-    def list_as(self, symbol: str, status: str, base: str | None = None) -> None:
+    def list_as(
+        self, symbol: str, status: str, base: str | None = None, was: str | None = None
+    ) -> None:
         """Change a listing from the next minute on; see simulator.listings."""
-        change = {"symbol": symbol, "status": status} | ({"base": base} if base else {})
+        change = {"symbol": symbol, "status": status, "base": base, "was": was}
         self._http.post("/_simulator/listings", json=change).raise_for_status()
 
     def _control(self, name: str, **parameters: Any) -> Any:

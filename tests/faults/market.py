@@ -100,6 +100,10 @@ class Pairs:
         """Wait until all streams flow."""
         self._rig.until("every stream flows", lambda: self.flows() or None, within_s)
 
+    def join(self, symbol: str, first: int) -> None:
+        """Have a tape of another symbol, too, from this id on."""
+        self._first[symbol] = first
+
     # --- O8 -----------------------------------------------------------------------------------
 
     def made_good(self, trial: Trial, within_s: float = WHOLE_S) -> float:
@@ -123,7 +127,7 @@ class Pairs:
 
     def prove(self, trial: Trial) -> None:
         """Compare trades and closed candles, value for value."""
-        tapes = {symbol: self._tape(symbol) for symbol in self.symbols}
+        tapes = {symbol: self.tape(symbol) for symbol in self.symbols}
         told, lost = (sum(getattr(t, name) for t in tapes.values()) for name in ("told", "lost"))
         candles = sum(self._candles(symbol) for symbol in self.symbols)
         lost_text = f", {lost} accounted for in gaps" if lost else ""
@@ -131,7 +135,8 @@ class Pairs:
         assert told > 0, "nothing was traded"
         assert all(tape.whole for tape in tapes.values()), f"the tape is not whole: {tapes}"
 
-    def _tape(self, symbol: str) -> Tape:
+    def tape(self, symbol: str) -> Tape:
+        """Every trade that was told of a symbol up to now against what is held."""
         first, last = self._first[symbol], self.exchange.last_id(symbol)
         self._rig.until(
             f"trade {last} of {symbol}", partial(self._accounted, symbol, last), WHOLE_S

@@ -21,8 +21,10 @@ import psutil
 import psycopg2
 import pytest
 import streamlit as st
+from streamlit.testing.v1 import AppTest
 
 from contracts.naming import Role
+from page import formats
 from page.candles import MINUTE
 from page.errors import AccessDenied, NoSchema, Unreachable
 from page.feed import Feed
@@ -37,7 +39,7 @@ from tests.conftest import Pipeline, Stack, free_ports
 from tests.integration.conftest import Replica
 from tests.integration.tcp_proxy import TcpProxy
 from tests.integration.witnesses import until
-from tests.page_app import VIEWS, app, figures, text
+from tests.page_app import VIEWS, app, figures, html, text
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
@@ -137,17 +139,29 @@ def test_candles_are_those_of_postgresql(pipeline: Pipeline, history: History) -
         assert held == [Decimal(number) for number in numbers]
 
 
-def test_new_trade_is_on_the_symbol_view_within_two_seconds(history: History) -> None:
-    """From the exchange's own time; trades are polled, so the poll's interval comes on top."""
+def test_new_trade_comes_onto_the_symbol_view(history: History) -> None:
+    """Onto its tape, by a refresh: one that was made after the view was opened.
 
-    def fresh() -> float | None:
-        now = datetime.now(UTC)
-        ages = [
-            (now - each.traded_at).total_seconds() for each in history.trades(VENUE, SYMBOL, now)
-        ]
-        return ages[0] if ages and ages[0] < 2.0 else None
+    How soon a person sees it is no matter of a test: `tests.benchmarks.page_speed` measures that.
+    """
+    shown = app(feed_of(history, "tape"), "symbol", venue=VENUE, symbol=SYMBOL).run()
+    opened_at = datetime.now(UTC)
+    before = tape(shown)
 
-    until("a trade that is less than two seconds old", fresh, seconds=60)
+    def new() -> bool | None:
+        rows = tape(shown.run())  # before the reader is asked, so that it knows them all
+        made = history.trades(VENUE, SYMBOL, datetime.now(UTC))
+        later = {formats.clock(each.traded_at) for each in made if each.traded_at > opened_at}
+        return any(row not in before and row[0] in later for row in rows) or None
+
+    until("a new trade on the tape", new)
+
+
+def tape(shown: AppTest) -> list[list[str]]:
+    """Time, side, price and quantity of each trade that the view shows, newest first."""
+    panel = html(shown).partition(">Tape")[2].partition("</table>")[0]
+    _headers, *rows = re.findall(r"<tr>(.*?)</tr>", panel)
+    return [re.findall(r">([^<>]+)<", row) for row in rows]
 
 
 def test_other_questions_answer(history: History) -> None:

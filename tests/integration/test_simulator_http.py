@@ -310,6 +310,22 @@ def test_a_cut_body_ends_in_the_middle(simulator: Running) -> None:
         short.json()
 
 
+@pytest.mark.parametrize("close", [True, False])
+def test_a_compressed_body_is_cut_in_its_middle(simulator: Running, *, close: bool) -> None:
+    """It says gzip, and what can be unpacked of it is the beginning of the JSON."""
+    cut = {"do": "cut", "gzip": True, "close": close}
+    simulator.fault(path="*/trades", count=1, action=cut)
+    if close:
+        with pytest.raises(httpx.RemoteProtocolError):
+            simulator.get("trades", symbol="BTCUSDT", limit=1000)
+        return
+    short = simulator.get("trades", symbol="BTCUSDT", limit=1000)
+    assert short.headers["Content-Encoding"] == "gzip"
+    assert short.text.startswith('[{"id":')
+    with pytest.raises(json.JSONDecodeError):
+        short.json()
+
+
 def test_a_dropped_connection_has_no_answer(simulator: Running) -> None:
     """The client sees the connection end; the log keeps status 0."""
     simulator.fault(path="*/time", count=1, action={"do": "drop"})

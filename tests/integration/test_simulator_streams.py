@@ -38,6 +38,10 @@ class Session:
         async with self.http.get(f"{self.url}/api/v3/{path}", params=query) as answer:
             return await answer.json()
 
+    async def control(self, name: str, **query: str) -> Any:
+        async with self.http.get(f"{self.url}/_simulator/{name}", params=query) as answer:
+            return await answer.json()
+
     async def fault(self, **rule: Any) -> None:
         body = {"rules": [rule]}
         async with self.http.post(f"{self.url}/_simulator/faults", json=body) as answer:
@@ -211,6 +215,29 @@ def test_the_whole_market_comes_as_one_array_of_what_changed() -> None:
         sizes = [len(array) for array in arrays]
         assert sizes[0] >= 400
         assert 10 <= sizes[1] < sizes[0]
+        kept = await session.control("sent", path="stream:!miniTicker@arr")
+        assert [json.loads(each["body"]) for each in kept][: len(arrays)] == arrays
+
+    played(scene)
+
+
+def test_what_a_client_asks_for_stands_in_the_log() -> None:
+    """The connection with its streams, then each message: the method, and what it names."""
+
+    async def scene(session: Session) -> None:
+        async with session.socket("/stream?streams=btcusdt@trade") as socket:
+            for method in ("SUBSCRIBE", "UNSUBSCRIBE"):
+                names = ["ethusdt@trade", "solusdt@trade"]
+                await socket.send_json({"method": method, "params": names, "id": 1})
+            await socket.send_str("{nonsense")
+            await collected(socket, 0.5)
+        asked = await session.control("log")
+        assert [(each["path"], each["query"]) for each in asked] == [
+            ("/stream", "streams=btcusdt@trade"),
+            ("SUBSCRIBE", "ethusdt@trade/solusdt@trade"),
+            ("UNSUBSCRIBE", "ethusdt@trade/solusdt@trade"),
+            ("", ""),
+        ]
 
     played(scene)
 

@@ -112,6 +112,31 @@ def test_months_are_as_long_as_they_are(store: Store) -> None:
     assert holes == [(datetime(2025, 3, 1, tzinfo=UTC), datetime(2025, 4, 1, tzinfo=UTC))]
 
 
+def test_open_gaps_come_oldest_first(store: Store) -> None:
+    """By when they were found, whatever the order in which they were written and of which symbol.
+
+    What is read back is asked for in this order; of those found at once, by symbol and place.
+    """
+    found = [
+        gap(5, detected_at=NOON + 2 * MINUTE),
+        gap(20, symbol="ZUSDT", detected_at=NOON),
+        gap(30, state="repaired", detected_at=NOON - MINUTE),
+        gap(90, symbol="AUSDT", detected_at=NOON + MINUTE),
+        gap(10, symbol="AUSDT", detected_at=NOON + MINUTE),
+        gap(1, venue="elsewhere", detected_at=NOON - MINUTE),
+        gap(70, symbol="AUSDT", detected_at=NOON + 3 * MINUTE),
+    ]
+    store.write(Batch(gaps=found))
+    opened = [(one.symbol, one.first_missing) for one in store.open_gaps(VENUE)]
+    assert opened == [
+        ("ZUSDT", 20),
+        ("AUSDT", 10),
+        ("AUSDT", 90),
+        (SYMBOL, 5),
+        ("AUSDT", 70),
+    ]
+
+
 def progress(minutes: int, **changes: str) -> BackfillProgress:
     fields = {
         "venue": VENUE,

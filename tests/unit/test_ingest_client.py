@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -129,6 +130,19 @@ def test_a_body_that_cannot_be_read_leaves_its_evidence_each_time(ask: Ask) -> N
     html = b"<html>maintenance</html>"
     _, _, evidence = ask(httpx.Response(200, content=html), GOOD)
     assert [one.raw for one in evidence] == [html]
+
+
+def test_half_a_gzip_is_evidence_and_no_row(ask: Ask) -> None:
+    """Unpacking it raises nothing: what came out is the beginning of the JSON."""
+    names = [f"COIN{number}USDT" for number in range(500)]
+    whole = json.dumps([{"symbol": name, "price": "1.5"} for name in names]).encode()
+    packed = gzip.compress(whole)
+    cut = httpx.ByteStream(packed[: len(packed) // 2])
+    half = httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=cut)
+    error, _, evidence = ask(half, attempts=1)
+    assert isinstance(error, BadAnswer)
+    assert [whole.startswith(one.raw) for one in evidence] == [True]
+    assert 0 < len(evidence[0].raw) < len(whole)
 
 
 def test_patience_ends_after_so_many_tries(ask: Ask) -> None:
