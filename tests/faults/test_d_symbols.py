@@ -81,6 +81,8 @@ def renamed(rig: Rig, trial: Trial, pairs: Pairs) -> None:
     """The old name, which has stopped, goes as the new one comes: none of either's ids is lost."""
     exchange = pairs.exchange
     old = pairs.tape(OLD)
+    # it has been traded since the minute before: a tape is of what was traded since our beginning
+    time.sleep(max(0.0, (pairs.since_ms + 2 * MINUTE_MS - exchange.now_ms()) / 1000))
     began_ms = exchange.now_ms()
     exchange.list_as(NEW, "TRADING", base="MAND", was=OLD)
     wait_told(rig, pairs, {(OLD, "delisting"), (NEW, "listing"), (NEW, "rename")})
