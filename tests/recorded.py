@@ -19,7 +19,12 @@ RECORDED = Path(
 
 def recorded(name: str) -> Path:
     """One recording; the test is skipped where it is not there."""
-    path = RECORDED / name
-    if not path.exists():
-        pytest.skip(f"no recorded payloads: {path} (TIDEMARK_RECORDED names their folder)")
-    return path
+    return recordings(name)[0]
+
+
+def recordings(pattern: str) -> list[Path]:
+    """All recordings of these names; the test is skipped where there is none."""
+    found = sorted(RECORDED.glob(pattern))
+    if not found:
+        pytest.skip(f"no recorded payloads: {RECORDED / pattern} (TIDEMARK_RECORDED names them)")
+    return found

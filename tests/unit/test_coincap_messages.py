@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from contracts.market import Price
 from ingest.coincap.messages import prices
-from tests.recorded import RECORDED
+from tests.recorded import recorded, recordings
 
 CAME = datetime(2026, 8, 1, 12, 0, 30, 123_456, tzinfo=UTC)
 FLOOR = datetime(2026, 8, 1, 12, 0, 30, 123_000, tzinfo=UTC)
@@ -77,9 +77,7 @@ def test_no_frame_raises(frame: bytes) -> None:
 
 def test_a_recorded_frame_is_read_whole() -> None:
     """104 assets of a real frame, each price as it stands there."""
-    path = RECORDED / "coincap_ws_prices_ALL_frame_2021.json"
-    if not path.exists():
-        pytest.skip("no recorded payloads on this machine")
+    path = recorded("coincap_ws_prices_ALL_frame_2021.json")
     said = json.loads(path.read_bytes())
     parsed = prices(path.read_bytes(), "coincap", said.keys(), CAME)
     assert parsed.rejected == []
@@ -91,10 +89,7 @@ def test_a_recorded_frame_is_read_whole() -> None:
 
 def test_recorded_answers_of_the_rest_api_are_no_frames() -> None:
     """They hold prices, too, in another form: none of it passes."""
-    found = sorted(RECORDED.glob("coincap_v*.json"))
-    if not found:
-        pytest.skip("no recorded payloads on this machine")
-    for path in found:
+    for path in recordings("coincap_v*.json"):
         parsed = prices(path.read_bytes(), "coincap", WANTED, CAME)
         assert parsed.rows == []
         assert len(parsed.rejected) == 1

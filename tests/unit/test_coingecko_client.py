@@ -22,7 +22,7 @@ from ingest.coingecko.quota import Spent
 from ingest.errors import BadAnswer, BadRequest, Banned, IngestError, QuotaSpent, Unreachable
 from ingest.settings import IngestSettings
 from ingest.source import HOSTS, Source
-from tests.recorded import RECORDED
+from tests.recorded import recorded
 from tests.unit.test_coingecko_messages import coin
 
 GZIP = {"content-encoding": "gzip"}
@@ -161,9 +161,7 @@ def test_too_many_requests_is_obeyed_by_the_next_process_too(
 
 def test_a_recorded_429_is_understood(ask: Ask) -> None:
     """The body and the header that CoinGecko really sent."""
-    if not RECORDED.exists():
-        pytest.skip("no recorded payloads on this machine")
-    answers = json.loads((RECORDED / "error_bodies.json").read_text())
+    answers = json.loads(recorded("error_bodies.json").read_text())
     (said,) = [each for each in answers if each["name"] == "coingecko_429"]
     body, headers = said["body"].encode(), {"Retry-After": said["headers"]["Retry-After"]}
     error, wire, _ = ask(httpx.Response(said["status"], content=body, headers=headers))

@@ -18,7 +18,7 @@ from contracts.market import CoinMarket
 from ingest.binance.rows import Parsed
 from ingest.coingecko.messages import markets
 from ingest.errors import BadAnswer
-from tests.recorded import RECORDED
+from tests.recorded import recordings
 
 NOW = datetime(2026, 8, 1, 12, 0, 30, tzinfo=UTC)
 COINS = ("bitcoin", "ethereum")
@@ -161,18 +161,11 @@ def test_a_body_that_is_no_list_is_evidence(body: bytes) -> None:
     assert caught.value.rejected is not None
 
 
-def recorded(pattern: str) -> list[Path]:
-    found = sorted(RECORDED.glob(pattern))
-    if not found:
-        pytest.skip("no recorded payloads on this machine")
-    return found
-
-
 @pytest.mark.parametrize("pattern", ["coingecko_markets_*.json", "coingecko/*.yml"])
 def test_recorded_answers_are_read_whole(pattern: str) -> None:
     """Every real row is stored, and its price is the one that stands in the bytes."""
     count = 0
-    for body in [body for path in recorded(pattern) for body in bodies(path)]:
+    for body in [body for path in recordings(pattern) for body in bodies(path)]:
         said = json.loads(body, parse_float=Decimal, parse_int=Decimal)
         if isinstance(said, dict):  # a refusal that was recorded, too
             with pytest.raises(BadAnswer):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -19,8 +18,8 @@ from simulator.intervals import INTERVALS
 from simulator.klines import Query, klines
 from simulator.market import Market
 from simulator.trades import MINUTE_US
+from tests.recorded import recorded
 
-RECORDED = Path(__file__).resolve().parents[3] / "shared" / "recorded"
 START = datetime(2026, 1, 15, 12, tzinfo=UTC)
 STEP = Decimal("1e-8")
 
@@ -200,13 +199,12 @@ def test_the_simulated_exchange_keeps_the_rule(symbol: str) -> None:
         assert (made.finer, made.odd) == (0, 0)
 
 
-@pytest.mark.skipif(not RECORDED.is_dir(), reason="no recorded payloads beside this clone")
 def test_a_recorded_candle_is_exact_to_the_last_lot() -> None:
     """31 trades at 29038.46 and 29038.47: the quote volume leaves whole lots at either price.
 
     So the exchange adds up exact products; of seven decimals, which need no cutting off.
     """
-    for line in (RECORDED / "binance_ws_samples.jsonl").read_text().splitlines():
+    for line in recorded("binance_ws_samples.jsonl").read_text().splitlines():
         raw = json.loads(line).get("raw", "")
         if '"btcusdt@kline_1m"' in raw:
             row = json.loads(raw)["data"]["k"]
