@@ -87,6 +87,7 @@ class Sink:
             if self.choices.one_in(2):  # frozen, and unaware that another takes over
                 member.read_until(len(partition))
             member.crash()
+            self.overflown |= member.reader.overflown
         self._read_all(partition, committed, len(partition))
 
     def replay(self, partition: list[Event]) -> None:
