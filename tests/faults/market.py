@@ -12,6 +12,7 @@ closed candle. Then both stores are compared as after every fault.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
@@ -184,15 +185,12 @@ class Pairs:
         return rows
 
     def gaps(self) -> dict[str, int]:
-        """How many rows of `gaps` in trades there are since the beginning, by state."""
-        rows = self._rig.sql(
-            "SELECT state, count(*) FROM gaps WHERE venue = %s AND stream = 'trades' "
-            "AND symbol = ANY(%s) AND detected_at >= %s GROUP BY state",
-            VENUE,
-            list(self.symbols),
-            self.since,
-        )
-        return dict(rows)
+        """How many rows of `gaps` in trades that came since the beginning there are, by state."""
+        states: Counter[str] = Counter()
+        for symbol, first in self._first.items():
+            for _, _, state in self._rig.sql(GAPS, VENUE, symbol, first):
+                states[state] += 1
+        return dict(states)
 
 
 @contextmanager
