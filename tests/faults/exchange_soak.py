@@ -36,6 +36,7 @@ SYMBOLS = tuple(
 )
 HALTED = "LINKUSDT"
 CALM_S = 240.0
+COMES_BACK_S = 90.0  # who reconnects waits longer each time
 SETTLED_S = 900.0  # a minute that differs is looked into again after 1, 2, 4, … minutes
 STREAMED = {
     "TIDEMARK_STREAMS": "on",
@@ -195,14 +196,18 @@ def attempt(rig: Rig, exchange: Exchange, run: Run, seconds: float) -> None:
 
 
 def inject(exchange: Exchange, run: Run, random: Random) -> None:
-    """One fault, to its end."""
+    """One fault, to its end; it waits for somebody who comes back from the one before."""
     fault = random.choice(FAULTS)
     say(f"  {fault.name}")
     exchange.script(*fault.rules(random))
     time.sleep(random.uniform(fault.least_s, fault.most_s))
     acted = sum(exchange.acted().values())
+    patience = time.monotonic() + COMES_BACK_S
+    while not acted and fault.name != "requests in trouble":
+        assert time.monotonic() < patience, f"{fault.name} met nothing"
+        time.sleep(1)
+        acted = sum(exchange.acted().values())
     exchange.heal()
-    assert acted > 0 or fault.name == "requests in trouble", f"{fault.name} met nothing"
     run.acted += acted
     run.drawn[fault.name] = run.drawn.get(fault.name, 0) + 1
 
