@@ -1,6 +1,7 @@
 """What modules have for themselves on the shared services.
 
 `database`, `owner`   a migrated database, for what needs PostgreSQL and nothing behind it
+`store`               the ingester's store on that database, its tables empty
 `exchange`            a simulated exchange in a process of its own
 `replica`             a database, a keyspace and generations, for tests that break replication on
                       purpose: the slot, the connector and the remembered state are theirs alone
@@ -26,6 +27,7 @@ from cdc.connector.client import ConnectClient
 from cdc.errors import CdcError
 from cdc.settings import CdcSettings
 from contracts.naming import MAX_GENERATION, Role, slot_name
+from ingest.store import Store
 from runtime.endpoints import PostgresEndpoint
 from runtime.settings import PROJECT_ROOT
 from tests.conftest import Stack, free_ports
@@ -144,6 +146,15 @@ def owner(database: PostgresEndpoint) -> Iterator[scratch.Connection]:
     with closing(scratch.connect(database, Role.OWNER)) as connection:
         scratch.empty(connection)
         yield connection
+
+
+@pytest.fixture
+def store(database: PostgresEndpoint, owner: scratch.Connection) -> Iterator[Store]:
+    """The ingester's store, on empty tables."""
+    del owner  # its TRUNCATE comes first
+    opened = Store(database, patience_s=5)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture(scope="module")

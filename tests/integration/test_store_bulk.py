@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -38,14 +38,6 @@ PROGRESS = BackfillProgress(
     source="rest",
     checksum="",
 )
-
-
-@pytest.fixture
-def store(database: PostgresEndpoint, owner: Connection) -> Iterator[Store]:
-    del owner  # its TRUNCATE comes first
-    opened = Store(database, patience_s=5)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -32,14 +31,6 @@ from tests.market_rows import (
 
 pytestmark = pytest.mark.integration
 LATER = NOON + timedelta(minutes=5)
-
-
-@pytest.fixture
-def store(database: PostgresEndpoint, owner: Connection) -> Iterator[Store]:
-    del owner  # its TRUNCATE comes first
-    opened = Store(database, patience_s=5)
-    yield opened
-    opened.close()
 
 
 def test_a_connection_asks_whether_postgresql_is_still_there(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import product
@@ -41,14 +40,6 @@ from tests.market_rows import (
 
 pytestmark = pytest.mark.integration
 LATER = NOON + timedelta(minutes=5)
-
-
-@pytest.fixture
-def store(database: PostgresEndpoint, owner: Connection) -> Iterator[Store]:
-    del owner  # its TRUNCATE comes first
-    opened = Store(database, patience_s=5)
-    yield opened
-    opened.close()
 
 
 def everything() -> Batch:
