@@ -54,24 +54,28 @@ def prometheus(pipeline: Pipeline) -> Prometheus:
     return found
 
 
-def healthy(prometheus: Prometheus, silent: set[str]) -> None:
-    """Wait until all targets answer but those."""
-    wanted = {process: str(int(process not in silent)) for process in PROCESSES}
+def healthy(prometheus: Prometheus, silent: set[str]) -> dict[str, str]:
+    """Wait until all targets answer but those; {process: what its last scrape complained of}.
 
-    def up() -> bool | None:
-        found = {row["metric"]["process"]: row["value"][1] for row in prometheus.now("up")}
-        return True if found == wanted else None
+    Both are asked, what a scrape found and what is stored: a Prometheus that was started again
+    still has the values of before, and does not yet know its targets.
+    """
+    wanted = {process: process not in silent for process in PROCESSES}
 
-    until(f"targets that are up, without {silent}", up)
+    def settled() -> dict[str, str] | None:
+        targets = prometheus.get("targets", state="active")["activeTargets"]
+        scraped = {each["labels"]["process"]: each["health"] == "up" for each in targets}
+        stored = {row["metric"]["process"]: row["value"][1] == "1" for row in prometheus.now("up")}
+        if not scraped == stored == wanted:
+            return None
+        return {each["labels"]["process"]: each["lastError"] for each in targets}
+
+    return until(f"targets that are up, without {silent}", settled)
 
 
 def test_prometheus_scrapes_each_process(prometheus: Prometheus) -> None:
     """Through the namespace that it shares with them; nothing that they say is refused."""
-    healthy(prometheus, silent=set())
-    targets = prometheus.get("targets", state="active")["activeTargets"]
-    assert {each["labels"]["process"]: each["lastError"] for each in targets} == dict.fromkeys(
-        PROCESSES, ""
-    )
+    assert healthy(prometheus, silent=set()) == dict.fromkeys(PROCESSES, "")
     ours = "count by (process) ({__name__=~'tidemark_.+'})"
     assert {each["metric"]["process"] for each in prometheus.now(ours)} == PROCESSES
 
