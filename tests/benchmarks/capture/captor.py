@@ -71,7 +71,7 @@ class Captor:
         return sum(self._end(topic, number) for number in range(settings.topic_partitions))
 
     def _end(self, topic: str, number: int) -> int:
-        """Events in a partition; none where its broker, a moment after it was made, is not ready."""
+        """Events in a partition; none while its broker is not ready, as just after it was made."""
         try:
             return self._consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=10)[
                 1
