@@ -77,6 +77,17 @@ def age() -> list[Setting]:
     return [*unit(AGE), Setting("mappings", [never])]
 
 
+def stale_after(*, amber_ms: int, red_ms: int) -> list[Setting]:
+    """The text of a cell that is an age in ms: green, then amber, then red."""
+    ages = thresholds((None, GREEN), (amber_ms, AMBER), (red_ms, RED)).build()
+    return [Setting("thresholds", ages), Setting("custom.cellOptions", {"type": "color-text"})]
+
+
+def wide(pixels: int) -> Setting:
+    """A column of this width. The others share what is left evenly, whatever they hold."""
+    return Setting("custom.width", pixels)
+
+
 def words(meanings: Mapping[str, tuple[str, str]]) -> list[dashboard.ValueMapping]:
     """Values as other texts in colours of their own: {value: (text, colour)}."""
     options = {
@@ -109,15 +120,30 @@ def lines(name: str, decimals: int | None = None) -> timeseries.Panel:
         .show_points(common.VisibilityMode.AUTO)
         .span_nulls(False)
         .insert_nulls(120_000)
-        .legend(
-            VizLegendOptions()
-            .show_legend(True)
-            .display_mode(common.LegendDisplayMode.LIST)
-            .placement(common.LegendPlacement.BOTTOM)
-            .calcs(["lastNotNull"])
-        )
+        .legend(legend_below().calcs(["lastNotNull"]))
     )
     return panel if decimals is None else panel.decimals(decimals)
+
+
+def legend_below() -> VizLegendOptions:
+    """The names of the lines, side by side under them."""
+    return (
+        VizLegendOptions()
+        .show_legend(True)
+        .display_mode(common.LegendDisplayMode.LIST)
+        .placement(common.LegendPlacement.BOTTOM)
+    )
+
+
+def legend_beside() -> VizLegendOptions:
+    """A table at the right: the name and the newest value of each line."""
+    return (
+        VizLegendOptions()
+        .show_legend(True)
+        .display_mode(common.LegendDisplayMode.TABLE)
+        .placement(common.LegendPlacement.RIGHT)
+        .calcs(["lastNotNull"])
+    )
 
 
 def rows(fields: Mapping[str, Sequence[Setting]], *, empty: str = EMPTY) -> table.Panel:

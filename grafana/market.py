@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from grafana_foundation_sdk.builders import stat
-from grafana_foundation_sdk.builders.common import ReduceDataOptions
+from grafana_foundation_sdk.builders.common import ReduceDataOptions, VizTextDisplayOptions
 from grafana_foundation_sdk.models import common
 from grafana_foundation_sdk.models.dashboard import DynamicConfigValue as Setting
 
@@ -27,6 +27,7 @@ HEAT = (
     (1.0, looks.GREEN),
     (5.0, "#00796b"),
 )
+STALE = looks.stale_after(amber_ms=60_000, red_ms=600_000)
 RANKINGS = {"gainers": "Top 5 gainers", "losers": "Top 5 losers", "volume": "Top 5 by volume"}
 
 
@@ -36,7 +37,8 @@ def movers(ranking: str) -> Query:
         cql(
             "SELECT quote_asset, rank, symbol, CAST(last AS double) AS last,",
             "CAST(price_change_percent AS double) AS change,",
-            "CAST(quote_volume AS double) AS turnover, snapshot_at FROM movers_24h",
+            "CAST(quote_volume AS double) AS turnover, snapshot_at,",
+            "(bigint)$__timeTo - toUnixTimestamp(snapshot_at) AS age_ms FROM movers_24h",
             "WHERE venue = ${venue:sqlstring} AND quote_asset = ${quote:sqlstring}",
             f"AND ranking = '{ranking}' AND {buckets('day', '1d')}",
             "AND snapshot_at <= $__timeTo PER PARTITION LIMIT 5",
@@ -143,34 +145,34 @@ def _ranking(board: Board, ranking: str, title: str) -> None:
     nobody = Setting("mappings", looks.words({"": ("–", looks.GREY)}))
     panel = looks.rows(
         {
-            "rank": looks.named("#", Setting("custom.width", 40)),
-            "symbol": [looks.symbol_link(), nobody, Setting("custom.minWidth", 95)],
+            "symbol": [looks.symbol_link(), nobody],
             "last": looks.price(),
-            "change": looks.named("24 h", *looks.signed()),
-            "turnover": looks.unit(looks.AMOUNT),
-            "snapshot_at": looks.named("as of", *looks.age(), Setting("custom.minWidth", 110)),
+            "change": looks.named("24 h", *looks.signed(), looks.wide(68)),
+            "turnover": [*looks.unit(looks.AMOUNT), looks.wide(74)],
+            "age_ms": looks.named("age", *looks.unit("ms", 0), *STALE, looks.wide(56)),
         },
         empty="no ranking in the two days before the end of the range",
     )
     panel.with_transformation(transformations.sort("snapshot_at", descending=True))
     panel.with_transformation(transformations.limit(5))
-    panel.with_transformation(transformations.columns(without=["quote_asset"]))
+    # from first to last; the number says no more than the row's place
+    hidden = ["quote_asset", "rank", "snapshot_at"]
+    panel.with_transformation(transformations.columns(without=hidden))
     board.panel(panel, title, RULE, movers(ranking), size=(8, 8))
 
 
 def _sparklines(board: Board, ranking: str, title: str) -> None:
-    panel = looks.number(looks.PERCENT, *looks.SIGN).decimals(2)
-    panel.graph_mode(common.BigValueGraphMode.AREA)
-    panel.text_mode(common.BigValueTextMode.VALUE_AND_NAME)
-    panel.display_name("${__series.name}").no_value(looks.EMPTY)
+    panel = looks.lines(looks.PERCENT, 2).fill_opacity(0).legend(looks.legend_beside())
+    # the question bounds itself, also in the past, where Grafana ignores this: it is for the axis
+    panel.display_name("${__series.name}").time_from("1h")
     panel.with_transformation(transformations.sort("snapshot_at"))
     board.panel(
         panel,
-        f"{title}: the last hour",
+        f"{title}, over time",
         "The 24 h change of each pair over the hour before the end of the range, as long as it was "
-        "ranked: a pair that dropped out keeps its last value.",
+        "ranked: the line of a pair that dropped out ends there.",
         ranked_in_the_last_hour(ranking),
-        size=(8, 5),
+        size=(8, 7),
     )
 
 
@@ -184,6 +186,7 @@ def _heat(board: Board) -> None:
         .color_mode(common.BigValueColorMode.BACKGROUND_SOLID)
         .graph_mode(common.BigValueGraphMode.NONE)
         .text_mode(common.BigValueTextMode.VALUE_AND_NAME)
+        .text(VizTextDisplayOptions().title_size(9).value_size(13))
         .reduce_options(ReduceDataOptions().values(True).limit(60))
         .no_value("no statistics of this quote asset")
     )
@@ -208,12 +211,12 @@ def _current_prices(board: Board) -> None:
         {
             "symbol": [looks.symbol_link()],
             "price": looks.price(),
-            "change": looks.named("24 h", *looks.signed()),
+            "change": looks.named("24 h", *looks.signed(), looks.wide(72)),
             "low": looks.price(),
             "high": looks.price(),
-            "turnover": looks.unit(looks.AMOUNT),
-            "trades": looks.unit(looks.AMOUNT),
-            "observed_at": looks.named("seen", *looks.age()),
+            "turnover": [*looks.unit(looks.AMOUNT), looks.wide(80)],
+            "trades": [*looks.unit(looks.AMOUNT), looks.wide(70)],
+            "observed_at": looks.named("seen", *looks.age(), looks.wide(136)),
         },
         empty="no prices of this quote asset",
     )

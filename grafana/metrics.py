@@ -110,7 +110,8 @@ RAISED = (
 def metrics(board: Board) -> None:
     """Everything that only the processes' own metrics know."""
     board.row("Of the running processes (Prometheus)")
-    raised = looks.number("short", (None, looks.GREEN), (1, looks.RED)).no_value(EMPTY)
+    colors = (None, looks.GREY), (0.0, looks.GREEN), (1.0, looks.RED)
+    raised = looks.number("short", *colors).no_value(EMPTY)
     raised.text_mode(common.BigValueTextMode.VALUE_AND_NAME)
     board.panel(
         raised,

@@ -137,10 +137,11 @@ def _verified(board: Board) -> None:
     differences = looks.thresholds((None, looks.GREEN), (1, looks.RED)).build()
     panel = looks.rows(
         {
-            "table_name": looks.named("table"),
+            "table_name": looks.named("table", looks.wide(168)),
             "verified_through": looks.named("proved through", *looks.age()),
             "at": looks.named("last pass", *looks.age()),
             "differences": [
+                looks.wide(92),
                 Setting("thresholds", differences),
                 Setting("custom.cellOptions", {"type": "color-text"}),
             ],

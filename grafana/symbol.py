@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from grafana_foundation_sdk.builders import bargauge
-from grafana_foundation_sdk.builders.common import ReduceDataOptions
+from grafana_foundation_sdk.builders.common import ReduceDataOptions, VizTextDisplayOptions
 from grafana_foundation_sdk.models import common
 from grafana_foundation_sdk.models.dashboard import DataTransformerConfig
 from grafana_foundation_sdk.models.dashboard import DynamicConfigValue as Setting
@@ -133,7 +133,7 @@ def build() -> Board:
 
 def _statistics(board: Board) -> None:
     panel = looks.number(looks.PRICE, (None, looks.BLUE), fields="/.*/").no_value(NOT_WATCHED)
-    panel.decimals(looks.PRICE_DECIMALS)
+    panel.decimals(looks.PRICE_DECIMALS).text(VizTextDisplayOptions().title_size(12).value_size(15))
     panel.override_by_name("change", [*looks.unit(looks.PERCENT, 2), *_sign()])
     for name in ("volume", "turnover", "trades"):
         panel.override_by_name(name, looks.unit(looks.AMOUNT, 1))
@@ -171,11 +171,11 @@ def _tape(board: Board) -> None:
 
 def _trade_columns() -> Mapping[str, Sequence[Setting]]:
     return {
-        "traded_at": looks.named("when", *looks.unit("time:HH:mm:ss.SSS")),
-        "side": looks.side_of_taker(),
+        "traded_at": looks.named("when", *looks.unit("time:HH:mm:ss.SSS"), looks.wide(104)),
+        "side": [*looks.side_of_taker(), looks.wide(50)],
         "price": looks.price(),
         "quantity": looks.price(),
-        "usd": looks.named("USD", *looks.unit(looks.MONEY)),
+        "usd": looks.named("USD", *looks.unit(looks.MONEY), looks.wide(84)),
     }
 
 
@@ -191,7 +191,11 @@ def _lines(board: Board) -> None:
         size=(8, 9),
     )
     spread = looks.lines(looks.PRICE, looks.PRICE_DECIMALS)
-    right = [*looks.unit("suffix:bp", 4), Setting("custom.axisPlacement", "right")]
+    right = [
+        *looks.unit("suffix:bp", 4),
+        Setting("custom.axisPlacement", "right"),
+        Setting("custom.axisSoftMin", 0),
+    ]
     spread.override_by_name("basis_points", looks.named("of the best ask", *right))
     about = "Of the range's last six hours at least."
     board.panel(spread, "Spread", f"Best ask less best bid. {about}", SPREAD, size=(8, 9))
@@ -217,6 +221,7 @@ def _depth(board: Board) -> None:
         .min(0)
         .orientation(common.VizOrientation.HORIZONTAL)
         .display_mode(common.BarGaugeDisplayMode.BASIC)
+        .thresholds(looks.thresholds((None, looks.GREY)))  # of the words where there is no book
         .reduce_options(ReduceDataOptions().calcs(["lastNotNull"]).fields("/^(ask|bid) /"))
     )
     panel.override_by_regexp("/^ask/", [looks.color(looks.RED)])
@@ -241,7 +246,7 @@ def _depth(board: Board) -> None:
 
 def _large_trades(board: Board) -> None:
     panel = looks.rows(
-        {**_trade_columns(), "traded_at": looks.named("when", *looks.age())},
+        {**_trade_columns(), "traded_at": looks.named("when", *looks.age(), looks.wide(136))},
         empty="no trade above 100,000 USD in two days",
     )
     for each in (
