@@ -80,6 +80,7 @@ class Browser:
 
     def before_each_page(self, script: str) -> None:
         """Have a script run in every page that is opened from now on, before its own."""
+        self._call("Page.enable")  # or it is kept and never run
         self._call("Page.addScriptToEvaluateOnNewDocument", source=script)
 
     def value(self, expression: str) -> Any:
