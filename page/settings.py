@@ -18,7 +18,7 @@ class PageSettings(CassandraEndpoint):
         min_length=1,
         description="where it listens; a container that publishes on loopback says 0.0.0.0",
     )
-    page_refresh_s: float = Field(default=2.0, ge=0.2, description="between two looks of a view")
+    page_refresh_s: float = Field(default=1.5, ge=0.2, description="between two looks of a view")
     page_timeout_ms: int = Field(
         default=2000, ge=100, description="of a question to Cassandra; then it counts as down"
     )

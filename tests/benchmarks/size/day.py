@@ -74,6 +74,7 @@ def variables(rows: int) -> dict[str, str]:
     return {
         "TIDEMARK_SIMULATOR_TRADES_PER_SECOND": str(rows / DAY_S),
         "TIDEMARK_SIMULATOR_WEIGHT_LIMIT": "0",
+        "TIDEMARK_STREAMS": "on",  # as live as it can be: the page is measured on it
     }
 
 
