@@ -108,6 +108,10 @@ class History(Reader):
     def latest_prices(self, venue: str) -> list[Price]:
         return [_price(row) for row in self._ask(statements.LATEST_PRICES, (venue,))]
 
+    def latest_price(self, venue: str, symbol: str) -> Price | None:
+        rows = self._ask(statements.LATEST_PRICE, (venue, symbol))
+        return _price(rows[0]) if rows else None
+
     def watched(self, venue: str) -> list[str]:
         return [row.symbol for row in self._ask(statements.WATCHED, (venue,))]
 

@@ -19,7 +19,8 @@ from page.feed import Feed
 from page.reader import Reader
 
 T = TypeVar("T")
-SLOWLY = 5  # times the refresh: for what changes by polls of ten seconds and more
+CHARTS_S = 1.5  # between two looks, at least: a figure costs a browser ten times what a table does
+POLLED_S = 7.5  # the same, for what changes by polls of ten seconds and more
 
 
 @dataclass(frozen=True)
@@ -35,22 +36,27 @@ class Seen(Generic[T]):
 class Part(Generic[T]):
     """A part of a view: `name`, and `of` which venue, symbol or width it is.
 
-    `gather` may raise PageError; `draw` gets the rows and the time of the look. A `quiet` part
-    leaves it to another one of its view to say what is wrong.
+    `gather` may raise PageError; `draw` gets the rows and the time of the look. `least_s` lie
+    between two looks, however often the page refreshes. A `quiet` part leaves it to another one of
+    its view to say what is wrong.
     """
 
     name: str
     of: str
     gather: Callable[[Reader, datetime], T]
     draw: Callable[[T, datetime], None]
-    slow: bool = False
+    least_s: float = 0.0
     quiet: bool = False
+
+    def pause_s(self, refresh_s: float) -> float:
+        """Seconds between two looks of a page that refreshes so often."""
+        return max(refresh_s, self.least_s)
 
 
 def live(feed: Feed, part: Part[T]) -> None:
     """Draw the part now and at each refresh, alone, without the rest of the page."""
 
-    @st.fragment(run_every=feed.refresh_s * (SLOWLY if part.slow else 1))
+    @st.fragment(run_every=part.pause_s(feed.refresh_s))
     def look() -> None:
         _look(feed, part)
 

@@ -68,6 +68,9 @@ class Reader(Protocol):
     def latest_prices(self, venue: str) -> list[Price]:
         """The current price of every symbol."""
 
+    def latest_price(self, venue: str, symbol: str) -> Price | None:
+        """The current price of one symbol; None where there is none."""
+
     def watched(self, venue: str) -> list[str]:
         """Symbols of which there is more than prices: books, trades, candles."""
 

@@ -27,6 +27,10 @@ LATEST_PRICES = (
     "SELECT symbol, observed_at, price, ingested_at_us FROM latest_prices "
     "WHERE venue = ? LIMIT 10000"
 )
+LATEST_PRICE = (
+    "SELECT symbol, observed_at, price, ingested_at_us FROM latest_prices "
+    "WHERE venue = ? AND symbol = ? LIMIT 1"
+)
 PRICES = (
     "SELECT symbol, observed_at, price, ingested_at_us FROM prices_by_day "
     "WHERE venue = ? AND symbol = ? AND day = ? AND observed_at >= ? LIMIT 10000"

@@ -14,7 +14,7 @@ import streamlit as st
 from page import candles, choices, formats, markup
 from page.feed import Feed
 from page.figures.market import heat
-from page.live import Part, live
+from page.live import POLLED_S, Part, live
 from page.markup import Cell, Tile
 from page.reader import Reader
 from page.rows import Candle, Instrument, Mover, Price, Ticker, Trade
@@ -64,14 +64,14 @@ class _Market:
 
     def show(self) -> None:
         self._part("hours", self._lately, self._draw_lately)
-        self._part("movers", self._movers, self._draw_movers, slow=True)
+        self._part("movers", self._movers, self._draw_movers, least_s=POLLED_S)
         left, middle, right = st.columns([5, 4, 3])
         with left:
-            self._part("heat", self._tickers, self._draw_heat, slow=True)
+            self._part("heat", self._tickers, self._draw_heat, least_s=POLLED_S)
         with middle:
             self._part("whales", self._whales, self._draw_whales)
         with right:
-            self._part("latest", self._latest, self._draw_latest, slow=True)
+            self._part("latest", self._latest, self._draw_latest, least_s=POLLED_S)
 
     def _part(
         self,
@@ -79,11 +79,11 @@ class _Market:
         gather: Callable[[Reader, datetime], T],
         draw: Callable[[T, datetime], None],
         *,
-        slow: bool = False,
+        least_s: float = 0.0,
     ) -> None:
         of = f"{self._venue} {self._quote}"
         # the first one says what is wrong, for all
-        part = Part(f"market/{name}", of, gather, draw, slow=slow, quiet=name != "hours")
+        part = Part(f"market/{name}", of, gather, draw, least_s=least_s, quiet=name != "hours")
         live(self._feed, part)
 
     def _lately(self, reader: Reader, now: datetime) -> Lately:

@@ -13,7 +13,7 @@ import streamlit as st
 from page import buckets, choices, formats, health, markup
 from page.feed import Feed
 from page.figures.pipeline import STATES, arrivals, certificates, waterfall
-from page.live import Part, live
+from page.live import POLLED_S, Part, live
 from page.markup import Cell, Tile
 from page.reader import TABLES, Reader
 from page.rows import Beat, Event, Gap, Minute, Proof
@@ -70,7 +70,7 @@ def show(feed: Feed) -> None:
             ],
         )
 
-    live(feed, Part("pipeline/proofs", venue, proofs, _draw_proofs, slow=True, quiet=True))
+    live(feed, Part("pipeline/proofs", venue, proofs, _draw_proofs, least_s=POLLED_S, quiet=True))
 
 
 @st.cache_resource(ttl=60, show_spinner=False, max_entries=8)

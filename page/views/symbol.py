@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import TypeVar
 
 import streamlit as st
 
@@ -12,31 +14,44 @@ from page import buckets, candles, choices, formats, markup
 from page.candles import WIDTHS, Width
 from page.feed import Feed
 from page.figures.market import AVERAGE_OF, candlesticks, depth, trend
-from page.live import Part, live
+from page.live import CHARTS_S, Part, live
 from page.markup import Cell, Tile
 from page.reader import Reader
 from page.rows import Book, Candle, Instrument, Price, Ticker, Trade
 from page.views import panels
 from page.views.market import side
 
+T = TypeVar("T")
 TREND = timedelta(minutes=45)
 TAPE = 12
 WHALES = 6
 
 
 @dataclass(frozen=True)
-class Seen:
-    """Everything of the symbol at one moment; `followed`: there should be more than its price.
-
-    `status` as the exchange tells it: TRADING, HALT, BREAK and the like.
-    """
+class Head:
+    """Its newest figures; `status` as the exchange tells it: TRADING, HALT, BREAK and the like."""
 
     status: str
+    minutes: list[Candle]  # of the last hour
+    price: Price | None
+    ticker: Ticker | None
+    book: Book | None
+    trade: Trade | None
+
+
+@dataclass(frozen=True)
+class Course:
+    """Its candles and prices over time; `followed`: there should be more than prices."""
+
     followed: bool
     minutes: list[Candle]
     prices: list[Price]
-    ticker: Ticker | None
-    book: Book | None
+
+
+@dataclass(frozen=True)
+class Tape:
+    """Its newest trades, and the large ones among them and before, newest first."""
+
     trades: list[Trade]
     whales: list[Trade]
 
@@ -63,9 +78,7 @@ def show(feed: Feed) -> None:
     if instrument is None:
         return
     width = next((each for each in WIDTHS if each.name == name), WIDTHS[0])
-    view = _Symbol(feed, venue, instrument, width)
-    of = f"{venue} {instrument.symbol} {width.name}"
-    live(feed, Part("symbol", of, view.gather, view.draw))
+    _Symbol(feed, venue, instrument, width).show()
 
 
 @st.cache_resource(ttl=60, show_spinner=False, max_entries=64)
@@ -92,23 +105,66 @@ class _Symbol:
         self._tick = instrument.tick_size or None
         self._width = width
 
-    def gather(self, reader: Reader, now: datetime) -> Seen:
+    def show(self) -> None:
+        """What is new at once, and beside it what a browser takes longer to draw."""
+        self._part("head", self._head, self._draw_head)
+        left, right = st.columns([7, 3])
+        with left:
+            self._part("course", self._course, self._draw_course, least_s=CHARTS_S)
+        with right:
+            self._part("book", self._newest_book, self._draw_book, least_s=CHARTS_S)
+            self._part("tape", self._newest_trades, self._draw_tape)
+
+    def _part(
+        self,
+        name: str,
+        gather: Callable[[Reader, datetime], T],
+        draw: Callable[[T, datetime], None],
+        *,
+        least_s: float = 0.0,
+    ) -> None:
+        of = f"{self._venue} {self._symbol} {self._width.name}"
+        # the first one says what is wrong, for all
+        part = Part(f"symbol/{name}", of, gather, draw, least_s=least_s, quiet=name != "head")
+        live(self._feed, part)
+
+    def _head(self, reader: Reader, now: datetime) -> Head:
+        venue, symbol = self._venue, self._symbol
+        start = now - candles.HOUR - 2 * candles.MINUTE
+        trades = reader.trades(venue, symbol, now)
+        return Head(
+            status=self._listed_as(),
+            minutes=reader.candles(venue, [symbol], start, now + candles.MINUTE)[symbol],
+            price=reader.latest_price(venue, symbol),
+            ticker=reader.ticker(venue, symbol),
+            book=reader.book(venue, symbol),
+            trade=trades[0] if trades else None,
+        )
+
+    def _course(self, reader: Reader, now: datetime) -> Course:
         venue, symbol = self._venue, self._symbol
         start = candles.floor(now - self._width.reach, self._width.length)
-        # of the last hour, too, for the change within it
         cut = max(start, buckets.hour(now) - candles.HOUR)
         earlier = _earlier(reader, self._feed.name, venue, symbol, start, cut)
         lately = reader.candles(venue, [symbol], cut, now + candles.MINUTE)[symbol]
-        return Seen(
-            status=self._listed_as(),
-            followed=symbol in choices.watched(self._feed, venue),
+        return Course(
+            followed=self._followed(),
             minutes=[*earlier, *lately],
             prices=reader.prices(venue, symbol, now - TREND - candles.AVERAGE, now),
-            ticker=reader.ticker(venue, symbol),
-            book=reader.book(venue, symbol),
-            trades=reader.trades(venue, symbol, now)[:TAPE],
-            whales=[t for t in reader.large_trades(venue, now) if t.symbol == symbol][:WHALES],
         )
+
+    def _newest_book(self, reader: Reader, _now: datetime) -> Book | None:
+        return reader.book(self._venue, self._symbol)
+
+    def _newest_trades(self, reader: Reader, now: datetime) -> Tape:
+        large = reader.large_trades(self._venue, now)
+        return Tape(
+            trades=reader.trades(self._venue, self._symbol, now)[:TAPE],
+            whales=[each for each in large if each.symbol == self._symbol][:WHALES],
+        )
+
+    def _followed(self) -> bool:
+        return self._symbol in choices.watched(self._feed, self._venue)
 
     def _listed_as(self) -> str:
         """Its status now, not when the view was opened."""
@@ -116,30 +172,28 @@ class _Symbol:
         found = (each.status for each in listed if each.symbol == self._symbol)
         return next(found, choices.DELISTED)
 
-    def draw(self, seen: Seen, now: datetime) -> None:
+    def _draw_head(self, seen: Head, now: datetime) -> None:
         st.html(self._status(seen, now))
         st.html(markup.tiles(self._tiles(seen, now)))
-        left, right = st.columns([7, 3])
-        with left:
-            self._candles(seen)
-            self._trend(seen)
-        with right:
-            self._book(seen, now)
-            st.html(self._tape(seen))
-            st.html(self._whales(seen))
 
-    def _status(self, seen: Seen, now: datetime) -> str:
-        newest = [each.observed_at for each in seen.prices[-1:]]
-        newest += [each.traded_at for each in seen.trades[:1]]
-        age = formats.seconds_since(max(newest, default=None), now)
+    def _draw_course(self, seen: Course, _now: datetime) -> None:
+        self._candles(seen)
+        self._trend(seen)
+
+    def _draw_tape(self, seen: Tape, _now: datetime) -> None:
+        st.html(self._tape(seen))
+        st.html(self._whales(seen))
+
+    def _status(self, seen: Head, now: datetime) -> str:
+        newest = self._newest(seen)
+        age = formats.seconds_since(newest and newest[0], now)
         told = "no price yet" if age is None else f"newest price {formats.age(age)} old"
         return markup.status(formats.freshness(age), told, aside=f"· {formats.clock(now)} UTC")
 
-    def _tiles(self, seen: Seen, now: datetime) -> list[Tile]:
+    def _tiles(self, seen: Head, now: datetime) -> list[Tile]:
         hour = candles.hour_change(seen.minutes, now)
-        last = self._last(seen)
         tiles = [
-            self._price_tile(seen, last),
+            self._price_tile(seen),
             Tile("change, 1 h", formats.percent(hour), tone=markup.tone_of(hour)),
         ]
         if ticker := seen.ticker:
@@ -161,30 +215,34 @@ class _Symbol:
             )
         return tiles
 
-    def _price_tile(self, seen: Seen, last: Decimal | None) -> Tile:
-        told = formats.NOTHING if last is None else self._price(last)
+    def _price_tile(self, seen: Head) -> Tile:
+        newest = self._newest(seen)
+        told = formats.NOTHING if newest is None else self._price(newest[1])
         if seen.status == choices.TRADING:
             return Tile(self._symbol, told)
         return Tile(self._symbol, told, f"{seen.status}: not traded now", "warn")
 
-    def _last(self, seen: Seen) -> Decimal | None:
-        """The newest of trades and prices."""
-        known = [(each.observed_at, each.price) for each in seen.prices[-1:]]
-        known += [(each.traded_at, each.price) for each in seen.trades[:1]]
-        return max(known)[1] if known else None
+    def _newest(self, seen: Head) -> tuple[datetime, Decimal] | None:
+        """When and at which price, of its newest price and its newest trade."""
+        known = []
+        if seen.price is not None:
+            known.append((seen.price.observed_at, seen.price.price))
+        if seen.trade is not None:
+            known.append((seen.trade.traded_at, seen.trade.price))
+        return max(known, default=None)
 
-    def _candles(self, seen: Seen) -> None:
+    def _candles(self, seen: Course) -> None:
         title = f"{self._symbol}, candles of {self._width.name}"
         shown = candles.merged(seen.minutes, self._width.length)
         if not shown:
-            panels.nothing(title, self._why_not(seen))
+            panels.nothing(title, self._why_not(followed=seen.followed))
             return
         view = f"{self._venue} {self._symbol} {self._width.name}"
         figure = candlesticks(shown, self._width, view=view, tick=self._tick)
         note = f"hollow: still open · line: mean of {AVERAGE_OF} · below: volume {self._base}"
         panels.chart("candles", title, note, figure)
 
-    def _trend(self, seen: Seen) -> None:
+    def _trend(self, seen: Course) -> None:
         title = "Price against its 5-minute average"
         if not seen.prices:
             panels.nothing(title, "no price within the last 45 minutes")
@@ -192,20 +250,20 @@ class _Symbol:
         figure = trend(seen.prices, view=f"{self._venue} {self._symbol}", tick=self._tick)
         panels.chart("trend", title, "blue: price · amber: average", figure)
 
-    def _book(self, seen: Seen, now: datetime) -> None:
-        if seen.book is None:
-            panels.nothing("Order book", self._why_not(seen))
+    def _draw_book(self, book: Book | None, now: datetime) -> None:
+        if book is None:
+            panels.nothing("Order book", self._why_not(followed=self._followed()))
             return
-        age = formats.age(formats.seconds_since(seen.book.observed_at, now))
-        figure = depth(seen.book, view=f"{self._venue} {self._symbol}", tick=self._tick)
+        age = formats.age(formats.seconds_since(book.observed_at, now))
+        figure = depth(book, view=f"{self._venue} {self._symbol}", tick=self._tick)
         panels.chart("depth", "Order book", f"±0.5 %, 20 levels at least · {age} old", figure)
 
-    def _why_not(self, seen: Seen) -> str:
-        if seen.followed:
+    def _why_not(self, *, followed: bool) -> str:
+        if followed:
             return "no data yet"
         return f"{self._symbol} is not watched (TIDEMARK_SYMBOLS names what is)"
 
-    def _tape(self, seen: Seen) -> str:
+    def _tape(self, seen: Tape) -> str:
         return markup.table(
             "Tape",
             ("time UTC", "side", ">price", f">{self._base}"),
@@ -221,7 +279,7 @@ class _Symbol:
             note="newest first",
         )
 
-    def _whales(self, seen: Seen) -> str:
+    def _whales(self, seen: Tape) -> str:
         title = "Whales: above 100,000 USD"
         if not seen.whales:
             return markup.empty(title, "none among the newest of today and yesterday")

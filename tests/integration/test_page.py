@@ -177,6 +177,9 @@ def test_other_questions_answer(history: History) -> None:
     prices = history.prices(VENUE, SYMBOL, now - timedelta(minutes=10), now)
     assert prices[-1].observed_at > now - timedelta(minutes=1)
     assert {each.symbol for each in history.latest_prices(VENUE)} >= {SYMBOL}
+    current = history.latest_price(VENUE, SYMBOL)
+    assert current is not None
+    assert current.observed_at >= prices[-1].observed_at
     assert VENUE in history.venues()
     assert isinstance(history.gaps(VENUE), list)
     assert isinstance(history.events("tidemark", now - timedelta(days=7), now), list)

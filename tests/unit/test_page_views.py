@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import streamlit as st
 
 from page.errors import AccessDenied, PageError, Unreachable
 from page.feed import Feed
+from page.live import CHARTS_S, Part
 from page.reader import Reader
 from page.rows import Event, Gap
 from tests.page_app import VIEWS, app, figures, html, text
@@ -249,7 +251,7 @@ def test_stale_rows_are_called_stale(recorded: Recorded, view: str) -> None:
     """Rows that stopped ten minutes ago, in a database that answers well."""
     feed = replace(recorded.feed(), now=lambda: NOON + timedelta(minutes=10))
     if view == "symbol":
-        recorded.missing = {"trades", "prices"}
+        recorded.missing = {"trades", "latest_price"}
     shown = app(feed, view).run()
     assert "tm-stale" in html(shown)
     assert "tm-fresh" not in html(shown)
@@ -296,8 +298,29 @@ def test_feed_is_asked_for_little() -> None:
     first = list(asked)
     asked.clear()
     shown.run()
-    assert first.count("candles") == 2
+    assert first.count("candles") == 3
     assert "tickers" not in asked  # of the whole market, for one symbol
-    assert asked.count("candles") == 1
+    assert asked.count("candles") == 2
     assert "instruments" not in asked
     assert "watched" not in asked
+
+
+@pytest.mark.parametrize("refresh_s", [0.2, 1.5, 30.0])
+def test_charts_are_not_drawn_more_often_than_they_may(
+    recorded: Recorded, refresh_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Figures and tape as often as is set; charts have their own pace where that is faster."""
+    paces: dict[str, float] = {}
+
+    def noted(feed: Feed, part: Part[Any]) -> None:
+        paces[part.name] = part.pause_s(feed.refresh_s)
+
+    monkeypatch.setattr("page.views.symbol.live", noted)
+    app(replace(recorded.feed(), refresh_s=refresh_s), "symbol").run()
+    at_least = max(refresh_s, CHARTS_S)
+    assert paces == {
+        "symbol/head": refresh_s,
+        "symbol/course": at_least,
+        "symbol/book": at_least,
+        "symbol/tape": refresh_s,
+    }

@@ -139,6 +139,7 @@ def of_page(reader: Reader) -> dict[str, Ask]:
         "24 h statistics of one": lambda _: [reader.ticker(VENUE, SYMBOL)],
         "rankings": lambda now: reader.movers(VENUE, QUOTE, now),
         "prices of all": lambda _: reader.latest_prices(VENUE),
+        "price of one": lambda _: [reader.latest_price(VENUE, SYMBOL)],
         "prices of one, 50 min": lambda now: reader.prices(VENUE, SYMBOL, now - trend, now),
         "watched symbols": lambda _: reader.watched(VENUE),
         "book": lambda _: [reader.book(VENUE, SYMBOL)],
