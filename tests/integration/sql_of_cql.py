@@ -125,6 +125,9 @@ class _Translation:
     def _call(self, name: str, arguments: tuple[Expression, ...]) -> str:
         if name == "currenttimestamp":
             return "now()"
+        if name == "tounixtimestamp":
+            (moment,) = arguments
+            return f"floor(extract(epoch FROM {self._value(moment)}) * 1000)::bigint"
         if name == "floor":
             start, width = arguments
             assert isinstance(width, Literal)
