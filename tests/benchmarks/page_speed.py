@@ -6,7 +6,7 @@ Needs Debian's Chromium. Each view is visited again and again, with the browser'
 watched while it refreshes; for each refresh a page process of its own. A script in the page notes
 
 - `drawn`: from the beginning of the navigation until every figure and panel of the view is there;
-- `busy`: from a refresh's question to the last part of its answer, all parts of the view together;
+- `busy`: of each part of the view that refreshes, from its question to the end of its answer;
 - `ages`: what the view itself says of its newest price or trade, at each look that found a newer.
 
 A trade that a look has just missed waits for the next one, and then for the answer. Where trades
@@ -44,25 +44,30 @@ START_S, VISIT_S = 60.0, 120.0  # patience with a page process, and with a view
 NOTES = f"""
 (() => {{
   const notes = window.notes = {{drawn: null, busy: [], ages: []}};
-  const SILENCE_MS = 120, ROUNDING_MS = 200;
-  let asked = null, answered = null, told = null, newest = 0;
+  const SILENCE_MS = 120, ROUNDING_MS = 200, RUN_HAS_ENDED = 2;  // bytes, as no other message
+  const asked = [];
+  let answered = null, told = null, newest = 0;
   const Native = window.WebSocket;
   window.WebSocket = class extends Native {{
     constructor(...given) {{
       super(...given);
-      this.addEventListener("message", () => {{ answered = performance.now(); }});
+      this.addEventListener("message", (message) => {{
+        answered = performance.now();
+        const length = message.data.byteLength ?? message.data.size;
+        if (length === RUN_HAS_ENDED && asked.length) notes.busy.push(answered - asked.shift());
+      }});
     }}
     send(data) {{
-      if (asked === null) asked = performance.now();
+      asked.push(performance.now());
       super.send(data);
     }}
   }};
   const look = () => {{
     const now = performance.now();
     if (notes.drawn === null && ({DRAWN})) notes.drawn = now;
-    if (asked !== null && answered > asked && now - answered > SILENCE_MS) {{
-      notes.busy.push(answered - asked);
-      asked = null;
+    // one run may answer several questions
+    while (asked.length && answered > asked[0] && now - answered > SILENCE_MS) {{
+      notes.busy.push(answered - asked.shift());
     }}
     const status = document.querySelector(".tm-status");
     if (status !== null && status.innerText !== told) {{
