@@ -16,7 +16,7 @@ from cdc.routes import routes_of
 from cdc.settings import CdcSettings
 from cdc.sink.decoder import decoders
 from tests.benchmarks.events import KEYS, event
-from tests.benchmarks.sink import document, jobs, log
+from tests.benchmarks.sink import document, jobs, log, tables
 from tests.benchmarks.sink.log import PARTITIONS, ROWS, SHARES, STEP, SYMBOLS, PrefilledLog, numbers
 from tests.benchmarks.sink.outlook import Costs, cluster, one_machine, told
 from tests.benchmarks.sink.plot import draw
@@ -185,8 +185,8 @@ def test_what_tables_must_hold_is_what_the_events_of_that_part_mean(filled: Pref
 
 
 def test_a_job_has_the_columns_of_the_routes(filled: PrefilledLog) -> None:
-    told = jobs.job(filled, "group", STEP, 30, {"engine": "memory"})
+    told = jobs.job(filled, "group", STEP, 30, {"engine": "memory"}, tables.ROUTES)
     targets = {target["table"]: target for target in told["targets"]}
     assert targets.keys() == {route.table for table in SHARES for route in routes_of(table)}
-    assert targets["klines"]["columns"][3] == ("open_time", "month")
+    assert targets["klines"]["columns"][3] == ("open_time", "month", "bucket")
     assert targets["large_trades_by_day"]["above"] == ("notional_usd", "100000")

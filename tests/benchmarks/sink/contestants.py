@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from cdc.mapping import Route
 from tests.benchmarks.sink import programs
 from tests.benchmarks.sink.jobs import Job
 
@@ -23,7 +24,8 @@ class Contestant:
 
     `way`: from the log, until its offsets are committed; or rows from memory, which the program
     counts. `rate` (rows/s) is a guess for the first window. `waits`: it says when it is ready and
-    begins when told. `exact`: its values are checked, not only its rows counted.
+    begins when told. `exact`: its values are checked, not only its rows counted. `whole`: it fills
+    the tables that have a condition, too.
     """
 
     name: str
@@ -36,7 +38,12 @@ class Contestant:
     began: str = "began"
     waits: bool = True
     exact: bool = True
+    whole: bool = True
     processes: int = 1
+
+    def fills(self, route: Route) -> bool:
+        """Whether it writes this table."""
+        return self.whole or route.condition is None
 
 
 def _module(name: str) -> Command:
@@ -96,6 +103,24 @@ CONTESTANTS = (
         rate=14_000,
         command=_java,
         options={"engine": "barrier", "poll_records": 5000, "batch_rows": 128},
+    ),
+    Contestant(
+        name="connector-default",
+        title="DataStax's engine itself, as a Connect worker feeds it: 500 a poll, batches of 32",
+        way="log",
+        rate=7_000,
+        command=_java,
+        options={"engine": "connector", "poll_records": 500, "batch_rows": 32},
+        whole=False,
+    ),
+    Contestant(
+        name="connector-tuned",
+        title="the same, tuned: 5,000 a poll, batches of 128",
+        way="log",
+        rate=8_000,
+        command=_java,
+        options={"engine": "connector", "poll_records": 5000, "batch_rows": 128},
+        whole=False,
     ),
     Contestant(
         name="ceiling-rows",

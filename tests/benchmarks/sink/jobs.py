@@ -5,20 +5,27 @@ The target tables are those of `cdc.routes`, so that every contestant does the s
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from cdc.mapping import Bucket, Column, Route, Via
-from cdc.routes import routes_of
 from cdc.settings import CdcSettings
 from contracts.naming import Role
-from tests.benchmarks.sink.log import SHARES, PrefilledLog
+from tests.benchmarks.sink.log import PrefilledLog
 
 Job = dict[str, Any]
 WARM_EVENTS = 40_000  # before the clock, so that Java's compiler has done its work
 
 
-def job(log: PrefilledLog, group: str, events: int, window_s: float, options: Job) -> Job:
-    """Everything that a contestant needs; `options` are its own."""
+def job(
+    log: PrefilledLog,
+    group: str,
+    events: int,
+    window_s: float,
+    options: Job,
+    routes: Iterable[Route],
+) -> Job:
+    """Everything that a contestant needs: `options` are its own, `routes` those that it fills."""
     settings = log.settings
     return {
         "bootstrap": settings.kafka_bootstrap,
@@ -34,11 +41,7 @@ def job(log: PrefilledLog, group: str, events: int, window_s: float, options: Jo
         "batch_rows": 1,
         "strip_zeros": False,
         "cassandra": _cassandra(settings),
-        "targets": [
-            _target(route, settings.cassandra_keyspace)
-            for table in SHARES
-            for route in routes_of(table)
-        ],
+        "targets": [_target(route, settings.cassandra_keyspace) for route in routes],
     } | options
 
 
@@ -60,7 +63,7 @@ def _target(route: Route, keyspace: str) -> Job:
         "source": route.source.table,
         "table": route.table,
         "insert": f"INSERT INTO {keyspace}.{route.table} ({', '.join(names)}) VALUES ({marks})",
-        "columns": [(each.source, _kind(each)) for each in route.columns],
+        "columns": [(each.source, _kind(each), each.name) for each in route.columns],
         "partition_columns": len(route.partition),
         "above": None if above is None else (above.field, str(above.limit)),
     }

@@ -35,7 +35,7 @@ _BUCKETS = {str(each) for each in Bucket}
 
 def values(target: Job, row: dict[str, Any]) -> Values:
     """A row's values but the first, which is the venue."""
-    return tuple(_value(row[source], kind) for source, kind in target["columns"][1:])
+    return tuple(_value(row[source], kind) for source, kind, _ in target["columns"][1:])
 
 
 def _value(value: Any, kind: str) -> Any:
@@ -128,7 +128,7 @@ async def with_scyllapy(job: Job) -> None:
     await scylla.startup()
     tables = []
     for told, rows in prepared_rows(job):
-        marked = [at for at, (_, kind) in enumerate(told["columns"]) if kind in _WHOLE]
+        marked = [at for at, (_, kind, _) in enumerate(told["columns"]) if kind in _WHOLE]
         tables.append((await scylla.prepare(told["insert"]), rows, marked))
 
     async def write(insert: tuple[Any, list[int]], row: Values) -> None:

@@ -99,7 +99,16 @@ class Referee:
         group = f"bench-{contestant.name}-{uuid4().hex[:8]}"
         told = self._folder / f"{contestant.name}.job.json"
         told.write_text(
-            json.dumps(job(self._log, group, events, self._window_s, contestant.options)),
+            json.dumps(
+                job(
+                    self._log,
+                    group,
+                    events,
+                    self._window_s,
+                    contestant.options,
+                    filter(contestant.fills, tables.ROUTES),
+                )
+            ),
             encoding="utf-8",
         )
         command, environment = self._start_of(contestant, told, group)
@@ -195,7 +204,10 @@ class Referee:
         spent: _Moment,
         load: float,
     ) -> Window:
-        expected = self._log.expected(events)
+        filled = {route.table for route in tables.ROUTES if contestant.fills(route)}
+        expected = {
+            table: sums for table, sums in self._log.expected(events).items() if table in filled
+        }
         with keyspace.session(self._log.settings, Role.READER) as session:
             found = tables.held(session, self._log.settings)
         known = spent.client + spent.cassandra + spent.kafka

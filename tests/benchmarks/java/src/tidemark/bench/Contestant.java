@@ -24,6 +24,10 @@ public final class Contestant {
 
     public static void main(String[] arguments) throws Exception {
         JsonNode job = JSON.readTree(new File(arguments[0]));
+        if (job.get("engine").asText().equals("connector")) {
+            new Connector(job).run(); // it makes a session of its own
+            return;
+        }
         try (CqlSession session = connect(job.get("cassandra"))) {
             List<Target> targets = new ArrayList<>();
             for (JsonNode each : job.get("targets")) {

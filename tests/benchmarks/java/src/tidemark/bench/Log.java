@@ -17,9 +17,11 @@ import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 final class Log {
     private final JsonNode job;
     private final Map<String, List<Target>> targets = new HashMap<>();
+    private final List<String> topics = new ArrayList<>();
 
     Log(JsonNode job, List<Target> targets) {
         this.job = job;
+        job.get("topics").forEach(topic -> topics.add(topic.asText()));
         for (Target each : targets) {
             String topic = job.get("topics").get(each.source).asText();
             this.targets.computeIfAbsent(topic, name -> new ArrayList<>()).add(each);
@@ -29,7 +31,7 @@ final class Log {
     /** A member of the job's group, whose committed offsets say where the log begins. */
     KafkaConsumer<byte[], byte[]> member() {
         KafkaConsumer<byte[], byte[]> consumer = consumer(job.get("group").asText());
-        consumer.subscribe(targets.keySet());
+        consumer.subscribe(topics);
         return consumer;
     }
 
@@ -37,7 +39,7 @@ final class Log {
     KafkaConsumer<byte[], byte[]> reader() {
         KafkaConsumer<byte[], byte[]> consumer = consumer(null);
         List<TopicPartition> partitions = new ArrayList<>();
-        for (String topic : targets.keySet()) {
+        for (String topic : topics) {
             for (int at = 0; at < job.get("starts").get(topic).size(); at++) {
                 partitions.add(new TopicPartition(topic, at));
             }

@@ -83,7 +83,7 @@ final class Target {
                             ? value -> new BigDecimal(value.asText()).stripTrailingZeros()
                             : value -> new BigDecimal(value.asText());
             case "timestamp" -> Target::instant;
-            case "micros" -> value -> ChronoUnit.MICROS.between(Instant.EPOCH, instant(value));
+            case "micros" -> value -> micros(value.asText());
             case "hour" -> value -> instant(value).truncatedTo(ChronoUnit.HOURS);
             case "day" -> value -> instant(value).truncatedTo(ChronoUnit.DAYS);
             case "month" ->
@@ -95,6 +95,10 @@ final class Target {
                                     .toInstant();
             default -> throw new IllegalArgumentException("a column of kind " + kind);
         };
+    }
+
+    static long micros(String time) {
+        return ChronoUnit.MICROS.between(Instant.EPOCH, Instant.parse(time));
     }
 
     private static Instant instant(JsonNode value) {
