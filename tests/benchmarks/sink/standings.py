@@ -71,6 +71,11 @@ def costs(windows: Iterable[Told]) -> Costs | None:
 def goals(found: Mapping[str, Standing]) -> list[Goal]:
     """What the sink is held to; the same figures as in its issue."""
     return [
+        # of the engine itself, and of what is left of it without its conversions
+        *_faster(found, "connector-default", 5),
+        *_faster(found, "connector-tuned", 3),
+        *_thriftier(found, "connector-default", 0.25),
+        *_thriftier(found, "connector-tuned", 0.25),
         *_faster(found, "barrier-default", 5),
         *_faster(found, "barrier-tuned", 3),
         *_thriftier(found, "barrier-default", 0.25),

@@ -37,8 +37,8 @@ DAY = timedelta(days=1)
 DAY_S = 86_400
 PATIENCE_S = 4 * 3600.0
 TELL_S = 10.0  # between two looks at a command that works
-# before the clock starts: messages that the sink has not committed, of which the last transaction of
-# each partition is always one (a poll of all statistics has 470), and WAL that is not confirmed
+# before the clock starts: messages that the sink has not committed (the last transaction of each
+# partition never is, and a poll of all statistics has 470), and WAL that is not confirmed
 QUIET, QUIET_BYTES = 5000, 64 * 2**20
 BEHIND = """
 SELECT coalesce(max(pg_current_wal_lsn() - confirmed_flush_lsn), 0) FROM pg_replication_slots
