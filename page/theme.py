@@ -52,7 +52,7 @@ STYLE = f"""
 <style>
 .stMainBlockContainer {{ padding: 4.4rem 1.4rem 1.5rem; }}
 .stVerticalBlock {{ gap: 0.55rem; }}
-/* what is drawn anew each two seconds would fade each time */
+/* what is drawn anew at each refresh would fade each time */
 [data-stale="true"] {{ opacity: 1 !important; transition: none !important; }}
 .tm-status {{ color: {MUTED}; font-size: 0.86rem; }}
 .tm-status b {{ color: {TEXT}; font-weight: 600; }}
