@@ -243,9 +243,9 @@ def test_the_page_is_measured_view_by_view_where_there_is_a_browser(
             next(figures)
 
 
-def test_what_a_view_shows_is_as_old_as_a_look_and_the_answer() -> None:
+def test_a_trade_waits_for_the_next_look_and_its_answer() -> None:
     paint = page_speed._paint("market", [1.0, 1.2, 3.0])
     assert (paint.value, paint.reached) == (1.2, True)
     refresh = page_speed._refreshes("market", [100.0, 400.0, 500.0])
     assert (refresh.value, refresh.reached) == (400, False)
-    assert page_speed._ages(0.2, [0.1, 0.3, 0.9], [200.0]).value == pytest.approx(0.5)
+    assert page_speed._ages(0.2, [0.1, 0.3, 0.9], [200.0]).value == pytest.approx(0.7)
