@@ -127,23 +127,17 @@ def lines(name: str, decimals: int | None = None) -> timeseries.Panel:
 
 def legend_below() -> VizLegendOptions:
     """The names of the lines, side by side under them."""
-    return (
-        VizLegendOptions()
-        .show_legend(True)
-        .display_mode(common.LegendDisplayMode.LIST)
-        .placement(common.LegendPlacement.BOTTOM)
-    )
+    return _legend(common.LegendDisplayMode.LIST, common.LegendPlacement.BOTTOM)
 
 
 def legend_beside() -> VizLegendOptions:
     """A table at the right: the name and the newest value of each line."""
-    return (
-        VizLegendOptions()
-        .show_legend(True)
-        .display_mode(common.LegendDisplayMode.TABLE)
-        .placement(common.LegendPlacement.RIGHT)
-        .calcs(["lastNotNull"])
-    )
+    made = _legend(common.LegendDisplayMode.TABLE, common.LegendPlacement.RIGHT)
+    return made.calcs(["lastNotNull"])
+
+
+def _legend(mode: common.LegendDisplayMode, placement: common.LegendPlacement) -> VizLegendOptions:
+    return VizLegendOptions().show_legend(True).display_mode(mode).placement(placement)
 
 
 def rows(fields: Mapping[str, Sequence[Setting]], *, empty: str = EMPTY) -> table.Panel:

@@ -53,6 +53,29 @@ class Part(Generic[T]):
         return max(refresh_s, self.least_s)
 
 
+@dataclass(frozen=True)
+class Parts:
+    """The parts of one `view`, all `of` the same; `loud` is the one that says what is wrong."""
+
+    feed: Feed
+    view: str
+    of: str
+    loud: str
+
+    def show(
+        self,
+        name: str,
+        gather: Callable[[Reader, datetime], T],
+        draw: Callable[[T, datetime], None],
+        *,
+        least_s: float = 0.0,
+    ) -> None:
+        """Draw a part where the script is, and go on doing so."""
+        quiet = name != self.loud
+        part = Part(f"{self.view}/{name}", self.of, gather, draw, least_s=least_s, quiet=quiet)
+        live(self.feed, part)
+
+
 def live(feed: Feed, part: Part[T]) -> None:
     """Draw the part now and at each refresh, alone, without the rest of the page."""
 

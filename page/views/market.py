@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TypeVar
 
 import streamlit as st
 
 from page import candles, choices, formats, markup
 from page.feed import Feed
 from page.figures.market import heat
-from page.live import POLLED_S, Part, live
+from page.live import POLLED_S, Parts
 from page.markup import Cell, Tile
 from page.reader import Reader
 from page.rows import Candle, Instrument, Mover, Price, Ticker, Trade
 from page.views import panels
 
-T = TypeVar("T")
 TILES = 12
 LATEST = 12
 WHALES = 12
@@ -57,34 +54,22 @@ class _Market:
     """The view of one venue and one quote asset."""
 
     def __init__(self, feed: Feed, venue: str, quote: str, listed: dict[str, Instrument]) -> None:
+        self._parts = Parts(feed, "market", f"{venue} {quote}", loud="hours")
         self._feed = feed
         self._venue = venue
         self._quote = quote
         self._listed = listed
 
     def show(self) -> None:
-        self._part("hours", self._lately, self._draw_lately)
-        self._part("movers", self._movers, self._draw_movers, least_s=POLLED_S)
+        self._parts.show("hours", self._lately, self._draw_lately)
+        self._parts.show("movers", self._movers, self._draw_movers, least_s=POLLED_S)
         left, middle, right = st.columns([5, 4, 3])
         with left:
-            self._part("heat", self._tickers, self._draw_heat, least_s=POLLED_S)
+            self._parts.show("heat", self._tickers, self._draw_heat, least_s=POLLED_S)
         with middle:
-            self._part("whales", self._whales, self._draw_whales)
+            self._parts.show("whales", self._whales, self._draw_whales)
         with right:
-            self._part("latest", self._latest, self._draw_latest, least_s=POLLED_S)
-
-    def _part(
-        self,
-        name: str,
-        gather: Callable[[Reader, datetime], T],
-        draw: Callable[[T, datetime], None],
-        *,
-        least_s: float = 0.0,
-    ) -> None:
-        of = f"{self._venue} {self._quote}"
-        # the first one says what is wrong, for all
-        part = Part(f"market/{name}", of, gather, draw, least_s=least_s, quiet=name != "hours")
-        live(self._feed, part)
+            self._parts.show("latest", self._latest, self._draw_latest, least_s=POLLED_S)
 
     def _lately(self, reader: Reader, now: datetime) -> Lately:
         start = now - timedelta(minutes=62)

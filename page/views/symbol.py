@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TypeVar
 
 import streamlit as st
 
@@ -14,14 +12,13 @@ from page import buckets, candles, choices, formats, markup
 from page.candles import WIDTHS, Width
 from page.feed import Feed
 from page.figures.market import AVERAGE_OF, candlesticks, depth, trend
-from page.live import CHARTS_S, Part, live
+from page.live import CHARTS_S, Parts
 from page.markup import Cell, Tile
 from page.reader import Reader
 from page.rows import Book, Candle, Instrument, Price, Ticker, Trade
 from page.views import panels
 from page.views.market import side
 
-T = TypeVar("T")
 TREND = timedelta(minutes=45)
 TAPE = 12
 WHALES = 6
@@ -97,6 +94,9 @@ class _Symbol:
     """The view of one symbol."""
 
     def __init__(self, feed: Feed, venue: str, instrument: Instrument, width: Width) -> None:
+        self._parts = Parts(
+            feed, "symbol", f"{venue} {instrument.symbol} {width.name}", loud="head"
+        )
         self._feed = feed
         self._venue = venue
         self._symbol = instrument.symbol
@@ -107,26 +107,13 @@ class _Symbol:
 
     def show(self) -> None:
         """What is new at once, and beside it what a browser takes longer to draw."""
-        self._part("head", self._head, self._draw_head)
+        self._parts.show("head", self._head, self._draw_head)
         left, right = st.columns([7, 3])
         with left:
-            self._part("course", self._course, self._draw_course, least_s=CHARTS_S)
+            self._parts.show("course", self._course, self._draw_course, least_s=CHARTS_S)
         with right:
-            self._part("book", self._newest_book, self._draw_book, least_s=CHARTS_S)
-            self._part("tape", self._newest_trades, self._draw_tape)
-
-    def _part(
-        self,
-        name: str,
-        gather: Callable[[Reader, datetime], T],
-        draw: Callable[[T, datetime], None],
-        *,
-        least_s: float = 0.0,
-    ) -> None:
-        of = f"{self._venue} {self._symbol} {self._width.name}"
-        # the first one says what is wrong, for all
-        part = Part(f"symbol/{name}", of, gather, draw, least_s=least_s, quiet=name != "head")
-        live(self._feed, part)
+            self._parts.show("book", self._newest_book, self._draw_book, least_s=CHARTS_S)
+            self._parts.show("tape", self._newest_trades, self._draw_tape)
 
     def _head(self, reader: Reader, now: datetime) -> Head:
         venue, symbol = self._venue, self._symbol

@@ -315,7 +315,7 @@ def test_charts_are_not_drawn_more_often_than_they_may(
     def noted(feed: Feed, part: Part[Any]) -> None:
         paces[part.name] = part.pause_s(feed.refresh_s)
 
-    monkeypatch.setattr("page.views.symbol.live", noted)
+    monkeypatch.setattr("page.live.live", noted)
     app(replace(recorded.feed(), refresh_s=refresh_s), "symbol").run()
     at_least = max(refresh_s, CHARTS_S)
     assert paces == {
