@@ -11,45 +11,23 @@ import org.apache.kafka.clients.consumer.KafkaConsumer;
 
 /**
  * The engine of the JVM connectors, restated: poll, decode, gather batches of one partition out of
- * this poll's rows, send all, wait for all, poll again. Offsets are committed once a second.
+ * this poll's rows, send all, wait for all, poll again.
  */
 final class Barrier {
     private static final int MOST_IN_FLIGHT = 500; // as the connectors' default
-    private static final long COMMIT_NS = 1_000_000_000L;
 
-    private final JsonNode job;
     private final Log log;
     private final InFlight inFlight;
     private final int batchRows;
 
     Barrier(JsonNode job, CqlSession session, List<Target> targets) {
-        this.job = job;
         this.log = new Log(job, targets);
         this.inFlight = new InFlight(session, MOST_IN_FLIGHT);
         this.batchRows = job.get("batch_rows").asInt();
     }
 
     void run() throws Exception {
-        try (KafkaConsumer<byte[], byte[]> reader = log.reader()) {
-            int left = job.get("warm_events").asInt();
-            while (left > 0) {
-                left -= carry(reader);
-            }
-        }
-        Contestant.waitForStart();
-        Contestant.say("began");
-        try (KafkaConsumer<byte[], byte[]> member = log.member()) {
-            long committed = System.nanoTime();
-            boolean moved = false;
-            while (true) { // until the referee ends it
-                moved |= carry(member) > 0;
-                if (moved && System.nanoTime() - committed >= COMMIT_NS) {
-                    member.commitAsync();
-                    committed = System.nanoTime();
-                    moved = false;
-                }
-            }
-        }
+        log.carry(this::carry);
     }
 
     /** One poll, to its last acknowledged write; how many events it had. */

@@ -29,8 +29,6 @@ import org.apache.kafka.connect.transforms.ExtractField;
  * know. It gives rows no position of the log: of a repeated event the last one to come stays.
  */
 final class Connector {
-    private static final long COMMIT_NS = 1_000_000_000L;
-
     private final JsonNode job;
     private final Log log;
     private final Map<String, List<Derived>> derived = new HashMap<>();
@@ -49,26 +47,7 @@ final class Connector {
     }
 
     void run() throws Exception {
-        try (KafkaConsumer<byte[], byte[]> reader = log.reader()) {
-            int left = job.get("warm_events").asInt();
-            while (left > 0) {
-                left -= carry(reader);
-            }
-        }
-        Contestant.waitForStart();
-        Contestant.say("began");
-        try (KafkaConsumer<byte[], byte[]> member = log.member()) {
-            long committed = System.nanoTime();
-            boolean moved = false;
-            while (true) { // until the referee ends it
-                moved |= carry(member) > 0;
-                if (moved && System.nanoTime() - committed >= COMMIT_NS) {
-                    member.commitAsync();
-                    committed = System.nanoTime();
-                    moved = false;
-                }
-            }
-        }
+        log.carry(this::carry);
     }
 
     /** One poll, to its last acknowledged write; how many events it had. */

@@ -15,6 +15,8 @@ import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 
 /** The prefilled log: topics of change events, read from given offsets. */
 final class Log {
+    private static final long COMMIT_NS = 1_000_000_000L;
+
     private final JsonNode job;
     private final Map<String, List<Target>> targets = new HashMap<>();
     private final List<String> topics = new ArrayList<>();
@@ -26,6 +28,37 @@ final class Log {
             String topic = job.get("topics").get(each.source).asText();
             this.targets.computeIfAbsent(topic, name -> new ArrayList<>()).add(each);
         }
+    }
+
+    /**
+     * Warm up, then carry the log poll by poll until the referee ends it; offsets are committed once
+     * a second. `carry` takes one poll to its last acknowledged write; how many events it had.
+     */
+    void carry(Carry carry) throws Exception {
+        try (KafkaConsumer<byte[], byte[]> reader = reader()) {
+            int left = job.get("warm_events").asInt();
+            while (left > 0) {
+                left -= carry.poll(reader);
+            }
+        }
+        Contestant.waitForStart();
+        Contestant.say("began");
+        try (KafkaConsumer<byte[], byte[]> member = member()) {
+            long committed = System.nanoTime();
+            boolean moved = false;
+            while (true) {
+                moved |= carry.poll(member) > 0;
+                if (moved && System.nanoTime() - committed >= COMMIT_NS) {
+                    member.commitAsync();
+                    committed = System.nanoTime();
+                    moved = false;
+                }
+            }
+        }
+    }
+
+    interface Carry {
+        int poll(KafkaConsumer<byte[], byte[]> consumer) throws Exception;
     }
 
     /** A member of the job's group, whose committed offsets say where the log begins. */
